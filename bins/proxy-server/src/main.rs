@@ -1,0 +1,3 @@
+//! The proxy as a program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What RTP payloads tell about key frames, parameter sets and access units.

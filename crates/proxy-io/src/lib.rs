@@ -1,0 +1,1 @@
+//! Sockets, shards and clocks around the proxy cores.

@@ -1,0 +1,1 @@
+//! One proxied stream: backend, tracks and relay, without I/O.

@@ -1,0 +1,1 @@
+//! RTP and RTCP packets, sequence numbers, reordering and reception statistics, without I/O.

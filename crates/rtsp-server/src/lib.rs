@@ -1,0 +1,1 @@
+//! The RTSP server side, connections and sessions, as a state machine without I/O.

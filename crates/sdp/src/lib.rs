@@ -1,0 +1,1 @@
+//! Session descriptions as cameras write them: parsed with repair, edited, written back.

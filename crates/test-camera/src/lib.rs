@@ -1,0 +1,1 @@
+//! An RTSP camera made for tests: a looping clip, any number of streams, faults on command.

@@ -1,0 +1,1 @@
+//! One outgoing timeline per stream, fitted to each backend session.
