@@ -1,1 +1,50 @@
 //! One log of wire images per stream, read by any number of cursors.
+//!
+//! * [`WireBatch`]: one contiguous image of one track's packets, made once by a
+//!   [`WireBatchBuilder`] and shared by every reader.
+//! * [`Audience`]: a bounded log of batches and its readers on one shard. A reader is a cursor of
+//!   O(1) memory; it has no queue, and no reader's slowness costs another anything.
+//! * [`Egress`]: what one TCP connection's socket gets besides the log: the rest of a cut frame,
+//!   then RTSP answers.
+//!
+//! Nothing here knows a socket, a clock or a thread. TCP readers are served with
+//! [`Audience::slices`] and [`Audience::consume`], UDP readers in groups with
+//! [`Audience::udp_next`] and [`Audience::udp_sent`]; both may stop at any time and go on at the
+//! same place later.
+//!
+//! # The contract of lent bytes
+//!
+//! Between [`Audience::slices`] and its [`Audience::consume`], and between
+//! [`Audience::udp_next`] and its [`Audience::udp_sent`], nothing else is called on the audience:
+//! both are one write of one socket.
+
+mod audience;
+mod batch;
+mod builder;
+mod egress;
+mod event;
+mod group;
+mod lag;
+mod limits;
+mod log;
+mod reader;
+mod seats;
+mod sending;
+mod tcp;
+mod track;
+mod udp;
+
+pub use audience::{
+    Audience, AudienceFull, Join, MAX_GROUPS, ReaderKey, Start, TcpChannels, Transport, UdpTracks,
+};
+pub use batch::{
+    EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, MAX_SEGMENTS, Run,
+    WireBatch,
+};
+pub use builder::{Push, WireBatchBuilder};
+pub use egress::{Admit, Egress, MAX_SLICES};
+pub use event::{AudienceEvent, CutReason, Lag, ReaderStats};
+pub use limits::FanOutLimits;
+pub use tcp::MAX_SCRATCH_BYTES;
+pub use track::{MAX_TRACKS, TrackId, TrackMask};
+pub use udp::{MAX_DESTINATIONS, UdpSend};

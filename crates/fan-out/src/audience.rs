@@ -1,0 +1,460 @@
+//! One stream's log and its readers on one shard.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch, frame_onto};
+use crate::event::{AudienceEvent, Events, Lag, ReaderStats};
+use crate::group::{Greeting, Group};
+use crate::limits::FanOutLimits;
+use crate::log::{Floor, Log};
+use crate::reader::{Channels, Context, TcpReader};
+use crate::track::{TrackId, TrackMask};
+use crate::udp::Shared;
+
+/// Where a new reader begins.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Start {
+    /// With the next packet of every track, whatever it is.
+    Live,
+    /// With the next key unit on tracks that have key frames, from the unit's first packet; with
+    /// the next packet on the others.
+    #[default]
+    KeyFrame,
+}
+
+/// Track, RTP channel, RTCP channel.
+pub type TcpChannels = SmallVec<[(TrackId, u8, u8); 4]>;
+/// Track, where its RTP goes, where its RTCP goes.
+pub type UdpTracks<A> = SmallVec<[(TrackId, A, A); 2]>;
+
+/// How a reader is reached.
+#[derive(Clone, Debug)]
+pub enum Transport<A> {
+    /// Interleaved in its RTSP connection.
+    Tcp {
+        /// The channels it asked for.
+        channels: TcpChannels,
+    },
+    /// As datagrams.
+    Udp {
+        /// The socket group, below [`MAX_GROUPS`]: readers of one group are served through one
+        /// pair of sockets, for instance 0 for IPv4 and 1 for IPv6.
+        group: usize,
+        /// Its addresses.
+        tracks: UdpTracks<A>,
+    },
+}
+
+/// Socket groups an audience may have.
+pub const MAX_GROUPS: usize = 256;
+
+/// A new reader.
+#[derive(Clone, Debug)]
+pub struct Join<A> {
+    /// How it is reached. Tracks without channels or addresses here are not served.
+    pub transport: Transport<A>,
+    /// The tracks it plays.
+    pub tracks: TrackMask,
+    /// Where it begins.
+    pub start: Start,
+    /// RTCP compounds of its own, a sender report per track, sent before anything else.
+    pub prologue: Vec<(TrackId, Bytes)>,
+}
+
+/// The audience takes no more readers, or no such socket group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AudienceFull;
+
+impl fmt::Display for AudienceFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the stream has as many readers as it may have")
+    }
+}
+
+impl std::error::Error for AudienceFull {}
+
+/// Names a reader of an audience; never names another one after it left.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReaderKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl ReaderKey {
+    pub(crate) fn new(index: usize, generation: u32) -> Self {
+        Self { index: index as u32, generation }
+    }
+}
+
+/// One stream's log and its readers on one shard.
+///
+/// `A` is the type of UDP destinations, so that the caller can keep kernel addresses ready made.
+pub struct Audience<A> {
+    pub(crate) limits: FanOutLimits,
+    pub(crate) video: TrackMask,
+    pub(crate) log: Log,
+    pub(crate) slots: Slab<Slot>,
+    /// By slot index; apart from the slots because UDP sends touch nothing else of a reader.
+    pub(crate) stats: Vec<ReaderStats>,
+    pub(crate) groups: Vec<Group<A>>,
+    pub(crate) events: Events,
+    /// When stalls and lag are looked at next; none while there is nobody to look at.
+    tick: Option<Instant>,
+    tcp: usize,
+    joined: u32,
+}
+
+/// A reader and the generation that tells its key from an earlier reader's.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) reader: Reader,
+}
+
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Tcp(TcpReader),
+    Udp { group: usize, is_cut: bool },
+}
+
+/// How often lag and stalls of readers that are behind are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+impl<A: Copy> Audience<A> {
+    /// An empty log without readers; `video` are the tracks that have key frames.
+    pub fn new(limits: FanOutLimits, video: TrackMask) -> Self {
+        Self {
+            limits,
+            video,
+            log: Log::new(),
+            slots: Slab::new(),
+            stats: Vec::new(),
+            groups: Vec::new(),
+            events: Events::default(),
+            tick: None,
+            tcp: 0,
+            joined: 0,
+        }
+    }
+
+    /// The tracks with key frames have changed with the backend's description.
+    pub fn set_tracks(&mut self, video: TrackMask) {
+        self.video = video;
+        for (_, slot) in &mut self.slots {
+            if let Reader::Tcp(reader) = &mut slot.reader {
+                reader.set_video(video);
+            }
+        }
+        for group in &mut self.groups {
+            group.set_video(video);
+        }
+    }
+
+    /// Appends a batch and evicts what nobody needs or what exceeds the limits.
+    pub fn publish(&mut self, now: Instant, batch: Arc<WireBatch>) {
+        self.log.append(batch);
+        self.evict(now);
+        if self.tick.is_none() && self.tcp > 0 {
+            self.tick = Some(now + TICK);
+        }
+    }
+
+    /// The backend paused: the log holds nothing any more, so nobody is ever shown an old
+    /// picture; every reader goes on with what is published next, video with a key unit.
+    pub fn clear(&mut self) {
+        self.log.clear();
+        for (_, slot) in &mut self.slots {
+            if let Reader::Tcp(reader) = &mut slot.reader {
+                reader.clear(&self.log, self.video);
+            }
+        }
+        for group in &mut self.groups {
+            group.clear(&self.log, self.video);
+        }
+    }
+
+    /// Evicts the oldest entries, needed or not, until at most `bytes` are held: for a budget
+    /// over many logs.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        while self.log.bytes() > bytes && self.log.front().is_some() {
+            self.evict_one();
+        }
+    }
+
+    /// Adds a reader. It is served from the next call of [`Audience::slices`] or
+    /// [`Audience::udp_next`] on.
+    ///
+    /// # Errors
+    ///
+    /// [`AudienceFull`] when [`FanOutLimits::readers`] are here, or for a group number of
+    /// [`MAX_GROUPS`] or more.
+    #[must_use = "a reader that did not get in has to be told"]
+    pub fn join(&mut self, now: Instant, join: Join<A>) -> Result<ReaderKey, AudienceFull> {
+        let key = ReaderKey { index: self.slots.vacant_key() as u32, generation: self.joined };
+        let is_known = match &join.transport {
+            Transport::Tcp { .. } => true,
+            Transport::Udp { group, .. } => *group < MAX_GROUPS,
+        };
+        if self.slots.len() >= self.limits.readers || !is_known {
+            return Err(AudienceFull);
+        }
+        let index = key.index as usize;
+        if self.stats.len() <= index {
+            self.stats.resize_with(index + 1, ReaderStats::default);
+        }
+        if let Some(stats) = self.stats.get_mut(index) {
+            *stats = ReaderStats::default();
+        }
+        let wanted = join.tracks;
+        let wait = if join.start == Start::KeyFrame { self.video } else { TrackMask::EMPTY };
+        let reader = match join.transport {
+            Transport::Tcp { channels } => {
+                self.tcp += 1;
+                self.tick = self.tick.or(Some(now + TICK));
+                let mask: TrackMask = channels.iter().map(|&(track, ..)| track).collect();
+                let mask = mask.intersect(wanted);
+                let channels = unusual(channels, mask);
+                let private = framed(&join.prologue, mask, channels.as_ref());
+                let wait = mask.intersect(wait);
+                Reader::Tcp(TcpReader::new(now, &self.log, mask, wait, channels, private))
+            }
+            Transport::Udp { group, mut tracks } => {
+                tracks.retain(|&mut (track, ..)| {
+                    wanted.intersect(TrackMask::of(track)) != TrackMask::EMPTY
+                });
+                while self.groups.len() <= group {
+                    self.groups.push(Group::new());
+                }
+                let greeting = Greeting::new(key, tracks, wait, join.prologue);
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.join(greeting, &self.log);
+                }
+                Reader::Udp { group, is_cut: false }
+            }
+        };
+        self.slots.insert(Slot { generation: key.generation, reader });
+        self.joined = self.joined.wrapping_add(1);
+        Ok(key)
+    }
+
+    /// Removes a reader. What its [`Egress`] still holds belongs to its connection.
+    pub fn leave(&mut self, key: ReaderKey) -> Option<ReaderStats> {
+        self.slot(key)?;
+        let slot = self.slots.try_remove(key.index as usize)?;
+        match slot.reader {
+            Reader::Tcp(_) => self.tcp -= 1,
+            Reader::Udp { group, .. } => {
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.leave(key, &self.log);
+                }
+            }
+        }
+        self.events.forget(key);
+        self.stats.get(key.index as usize).copied()
+    }
+
+    /// How many readers there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no reader.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many readers are served over TCP.
+    pub fn tcp_count(&self) -> usize {
+        self.tcp
+    }
+
+    /// How many readers are served over UDP.
+    pub fn udp_count(&self) -> usize {
+        self.slots.len() - self.tcp
+    }
+
+    /// A reader's counters.
+    pub fn stats(&self, key: ReaderKey) -> Option<&ReaderStats> {
+        self.slot(key)?;
+        self.stats.get(key.index as usize)
+    }
+
+    /// How far behind a TCP reader is; `None` for any other.
+    pub fn lag(&self, now: Instant, key: ReaderKey) -> Option<Lag> {
+        match &self.slot(key)?.reader {
+            Reader::Tcp(reader) => Some(reader.lag(now, &self.log)),
+            Reader::Udp { .. } => None,
+        }
+    }
+
+    /// The TCP readers whose oldest unsent frame has waited longer than
+    /// [`FanOutLimits::burst_grace`].
+    pub fn lagging(&self, now: Instant) -> impl Iterator<Item = (ReaderKey, Lag)> {
+        self.slots.iter().filter_map(move |(index, slot)| {
+            let Reader::Tcp(reader) = &slot.reader else { return None };
+            let lag = reader.lag(now, &self.log);
+            let key = ReaderKey::new(index, slot.generation);
+            (!reader.is_cut() && lag.age >= self.limits.burst_grace).then_some((key, lag))
+        })
+    }
+
+    /// The memory the log holds, in bytes, both forms of the images counted.
+    pub fn log_bytes(&self) -> usize {
+        self.log.bytes()
+    }
+
+    /// The media time the log spans.
+    pub fn log_span(&self) -> Duration {
+        self.log.span()
+    }
+
+    /// What happened to readers since the last call.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<AudienceEvent> {
+        self.events.pop()
+    }
+
+    /// When [`Audience::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.tick
+    }
+
+    /// Looks at lag and stalls of readers whose sockets do not ask for more, and evicts.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.tick.is_none_or(|tick| now < tick) {
+            return;
+        }
+        self.evict(now);
+        let mut is_behind = false;
+        for (index, slot) in &mut self.slots {
+            let (Reader::Tcp(reader), Some(stats)) = (&mut slot.reader, self.stats.get_mut(index))
+            else {
+                continue;
+            };
+            let mut cx = Context {
+                now,
+                key: ReaderKey::new(index, slot.generation),
+                log: &self.log,
+                limits: &self.limits,
+                video: self.video,
+                stats,
+                events: &mut self.events,
+            };
+            reader.settle(&mut cx);
+            is_behind |= reader.check_stall(&mut cx);
+        }
+        self.tick = is_behind.then(|| now + TICK);
+    }
+
+    pub(crate) fn slot(&self, key: ReaderKey) -> Option<&Slot> {
+        self.slots.get(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    pub(crate) fn slot_mut(&mut self, key: ReaderKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    /// What is before the last key frame goes once every cursor has passed it or it is older
+    /// than `lag_max_age`; whatever its age, what exceeds the log's own bounds.
+    fn evict(&mut self, now: Instant) {
+        let mut needed = None;
+        while let Some(front) = self.log.front() {
+            if !self.log.is_over(&self.limits) {
+                let age = now.saturating_duration_since(front.batch.at());
+                let is_old = age > self.limits.lag_max_age;
+                let goes = match self.log.floor(self.video) {
+                    Floor::Key(pos) if self.log.base() >= pos => false,
+                    Floor::NoKey => is_old,
+                    Floor::Key(_) | Floor::NoVideo => {
+                        is_old
+                            || self.log.base() < *needed.get_or_insert_with(|| self.lowest_cursor())
+                    }
+                };
+                if !goes {
+                    return;
+                }
+            }
+            self.evict_one();
+        }
+    }
+
+    /// The oldest position any reader still needs.
+    fn lowest_cursor(&self) -> u64 {
+        let tcp = self.slots.iter().filter_map(|(_, slot)| match &slot.reader {
+            Reader::Tcp(reader) => Some(reader.needs()),
+            Reader::Udp { .. } => None,
+        });
+        let udp = self.groups.iter().filter_map(Group::needs);
+        tcp.chain(udp).min().unwrap_or(u64::MAX)
+    }
+
+    fn evict_one(&mut self) {
+        for number in 0..self.groups.len() {
+            let (group, mut shared) = self.group(number);
+            if let Some(group) = group {
+                group.lose_oldest(&mut shared);
+            }
+        }
+        self.log.evict();
+    }
+
+    /// A socket group and what it shares with the others.
+    pub(crate) fn group(&mut self, number: usize) -> (Option<&mut Group<A>>, Shared<'_>) {
+        (
+            self.groups.get_mut(number),
+            Shared {
+                number,
+                log: &self.log,
+                limits: &self.limits,
+                video: self.video,
+                slots: &mut self.slots,
+                stats: &mut self.stats,
+                events: &mut self.events,
+            },
+        )
+    }
+}
+
+impl<A> fmt::Debug for Audience<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audience")
+            .field("readers", &self.slots.len())
+            .field("tcp", &self.tcp)
+            .field("log_bytes", &self.log.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The channels of the tracks in `mask`, or `None` where all are the usual ones.
+fn unusual(mut channels: TcpChannels, mask: TrackMask) -> Option<Channels> {
+    channels.retain(|(track, ..)| mask.contains(*track));
+    let usual = |&(track, rtp, rtcp): &(TrackId, u8, u8)| track.usual_channels() == (rtp, rtcp);
+    if channels.iter().all(usual) { None } else { Some(channels.into_boxed_slice()) }
+}
+
+/// The prologue as `$` frames, last one first.
+fn framed(
+    prologue: &[(TrackId, Bytes)],
+    mask: TrackMask,
+    channels: Option<&Channels>,
+) -> Vec<Bytes> {
+    let is_sendable = |report: &Bytes| !report.is_empty() && report.len() <= MAX_BATCH_BYTES;
+    prologue
+        .iter()
+        .rev()
+        .filter(|(track, report)| mask.contains(*track) && is_sendable(report))
+        .map(|(track, report)| {
+            let channel = crate::reader::channel(channels, *track, EntryKind::Report);
+            let mut frame = Vec::with_capacity(report.len() + crate::FRAME_HEADER_BYTES);
+            frame_onto(&mut frame, channel, report);
+            frame.into()
+        })
+        .collect()
+}

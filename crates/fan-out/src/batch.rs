@@ -1,0 +1,287 @@
+//! One wire image of one track's packets, shared by every reader.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use rtp_rtcp::{ExtSeq, Seq};
+use smallvec::SmallVec;
+
+use crate::TrackId;
+
+/// The most bytes one image may hold; also the most one interleaved frame can carry.
+pub const MAX_BATCH_BYTES: usize = 65_535;
+/// The most bytes one UDP send may carry, over IPv4 the tighter bound.
+pub const MAX_DATAGRAM_BYTES: usize = 65_507;
+/// The most segments one GSO send may have on every kernel that knows GSO.
+pub const MAX_SEGMENTS: usize = 64;
+/// `$`, channel and two bytes of length (RFC 2326 section 10.12).
+pub const FRAME_HEADER_BYTES: usize = 4;
+
+/// What an entry of the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    /// RTP packets.
+    Media,
+    /// An RTCP compound packet; it goes to the RTCP port or channel.
+    Report,
+}
+
+/// One contiguous image of at most [`MAX_BATCH_BYTES`] of one track, with the points to cut it at.
+///
+/// Made once per stream by a [`WireBatchBuilder`](crate::WireBatchBuilder), never changed, and
+/// always behind an [`Arc`]: the same bytes go to every socket.
+pub struct WireBatch {
+    pub(crate) track: TrackId,
+    pub(crate) kind: EntryKind,
+    pub(crate) at: Instant,
+    pub(crate) image: Box<[u8]>,
+    /// Where each packet ends in the image.
+    pub(crate) ends: SmallVec<[u32; 4]>,
+    /// First and last sequence number; none for a report.
+    pub(crate) seqs: Option<(ExtSeq, ExtSeq)>,
+    pub(crate) key: Option<ExtSeq>,
+    pub(crate) payload_octets: u64,
+    pub(crate) framed: OnceLock<Box<[u8]>>,
+}
+
+impl WireBatch {
+    /// An entry that carries one RTCP compound packet of `track`, made at the instant `at`.
+    ///
+    /// What exceeds [`MAX_BATCH_BYTES`] cannot be sent by anyone and gives an empty entry.
+    pub fn report(track: TrackId, compound: &[u8], at: Instant) -> Arc<Self> {
+        let compound = if compound.len() > MAX_BATCH_BYTES { &[][..] } else { compound };
+        let ends = if compound.is_empty() {
+            SmallVec::new()
+        } else {
+            SmallVec::from_iter([compound.len() as u32])
+        };
+        Arc::new(Self {
+            track,
+            kind: EntryKind::Report,
+            at,
+            image: compound.into(),
+            ends,
+            seqs: None,
+            key: None,
+            payload_octets: 0,
+            framed: OnceLock::new(),
+        })
+    }
+
+    /// The track all packets belong to.
+    pub fn track(&self) -> TrackId {
+        self.track
+    }
+
+    /// Whether it carries RTP or RTCP.
+    pub fn kind(&self) -> EntryKind {
+        self.kind
+    }
+
+    /// How many packets it holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds no packet (only a report that was too long does).
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All packets, one after the other.
+    pub fn image(&self) -> &[u8] {
+        &self.image
+    }
+
+    /// The packet with this index; empty if there is none.
+    pub fn packet(&self, index: usize) -> &[u8] {
+        self.image.get(self.bytes_of(index)).unwrap_or_default()
+    }
+
+    /// The packets in order.
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.packet(index))
+    }
+
+    /// The sequence number of the first packet; none for a report.
+    pub fn first_seq(&self) -> Option<Seq> {
+        self.seqs.map(|(first, _)| first.seq())
+    }
+
+    /// The extended sequence number of the first packet; none for a report.
+    pub fn first_ext_seq(&self) -> Option<ExtSeq> {
+        self.seqs.map(|(first, _)| first)
+    }
+
+    /// The extended sequence number of the last packet; none for a report.
+    pub fn last_ext_seq(&self) -> Option<ExtSeq> {
+        self.seqs.map(|(_, last)| last)
+    }
+
+    /// "It is now known that a key unit begins at this packet", in this or an earlier batch of
+    /// the track.
+    pub fn key(&self) -> Option<ExtSeq> {
+        self.key
+    }
+
+    /// When it arrived.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Payload octets as sender reports count them (RFC 3550 section 6.4.1); 0 for a report.
+    pub fn octets(&self) -> u64 {
+        self.payload_octets
+    }
+
+    /// The memory it holds: the image, the interleaved form if that was built, and itself.
+    pub fn bytes_held(&self) -> usize {
+        size_of::<Self>() + self.image.len() + self.framed.get().map_or(0, |framed| framed.len())
+    }
+
+    /// The image as `$` frames with the usual channels, 2n for RTP and 2n+1 for RTCP of track n.
+    ///
+    /// Built once, when the first reader asks.
+    pub fn interleaved(&self) -> &[u8] {
+        self.framed.get_or_init(|| {
+            let mut framed = Vec::with_capacity(self.framed_len());
+            let (rtp, rtcp) = self.track.usual_channels();
+            let channel = if self.kind == EntryKind::Media { rtp } else { rtcp };
+            self.frame_onto(&mut framed, 0..self.len(), channel);
+            framed.into_boxed_slice()
+        })
+    }
+
+    /// Cuts the image into sends of equal packets, the last of each possibly shorter, each of at
+    /// most [`MAX_DATAGRAM_BYTES`] and `max_segments` packets (capped at [`MAX_SEGMENTS`]).
+    ///
+    /// A packet too long for any datagram is left out.
+    pub fn runs(&self, max_segments: usize) -> impl Iterator<Item = Run> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let run = self.run_at(next, max_segments)?;
+            next = run.packets.end;
+            Some(run)
+        })
+    }
+
+    /// The run that begins at packet `from`, or at the first one after it that UDP can carry.
+    pub(crate) fn run_at(&self, from: usize, max_segments: usize) -> Option<Run> {
+        let max_segments = max_segments.clamp(1, MAX_SEGMENTS);
+        let mut first = from;
+        let segment = loop {
+            match self.bytes_of(first).len() {
+                0 => return None,
+                size if size <= MAX_DATAGRAM_BYTES => break size,
+                _ => first += 1,
+            }
+        };
+        let begin = self.start_of(first);
+        let mut end = first + 1;
+        while end - first < max_segments {
+            let size = self.bytes_of(end).len();
+            if size == 0 || size > segment || self.end_of(end) - begin > MAX_DATAGRAM_BYTES {
+                break;
+            }
+            end += 1;
+            if size < segment {
+                break;
+            }
+        }
+        Some(Run { packets: first..end, bytes: begin..self.start_of(end), segment })
+    }
+
+    /// The bytes of the interleaved form.
+    pub(crate) fn framed_len(&self) -> usize {
+        self.image.len() + FRAME_HEADER_BYTES * self.len()
+    }
+
+    /// Where packet `index` begins in the interleaved form.
+    pub(crate) fn framed_start(&self, index: usize) -> usize {
+        self.start_of(index) + FRAME_HEADER_BYTES * index.min(self.len())
+    }
+
+    /// The last packet that begins at or before `offset` of the interleaved form.
+    pub(crate) fn framed_packet(&self, offset: usize) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if self.framed_start(middle) <= offset { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    /// Appends `packets` as `$` frames of `channel`.
+    pub(crate) fn frame_onto(&self, out: &mut Vec<u8>, packets: Range<usize>, channel: u8) {
+        for index in packets {
+            frame_onto(out, channel, self.packet(index));
+        }
+    }
+
+    /// The extended sequence number of packet `index`.
+    ///
+    /// The builder keeps a batch's numbers within a span that 16 bits can tell.
+    pub(crate) fn ext_seq(&self, index: usize) -> Option<ExtSeq> {
+        let (first, _) = self.seqs?;
+        let &[_, _, high, low, ..] = self.packet(index) else { return None };
+        let ahead = u16::from_be_bytes([high, low]).wrapping_sub(first.0 as u16);
+        Some(ExtSeq(first.0 + u64::from(ahead)))
+    }
+
+    /// The first packet whose number is `seq` or later.
+    pub(crate) fn index_of(&self, seq: ExtSeq) -> usize {
+        (0..self.len())
+            .find(|&index| self.ext_seq(index).is_some_and(|found| found >= seq))
+            .unwrap_or(self.len())
+    }
+
+    pub(crate) fn start_of(&self, index: usize) -> usize {
+        match index.checked_sub(1) {
+            None => 0,
+            Some(before) => self.end_of(before),
+        }
+    }
+
+    fn end_of(&self, index: usize) -> usize {
+        self.ends.get(index).map_or(self.image.len(), |end| *end as usize)
+    }
+
+    fn bytes_of(&self, index: usize) -> Range<usize> {
+        self.start_of(index)..self.end_of(index)
+    }
+}
+
+impl fmt::Debug for WireBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireBatch")
+            .field("track", &self.track)
+            .field("kind", &self.kind)
+            .field("packets", &self.len())
+            .field("bytes", &self.image.len())
+            .field("seqs", &self.seqs)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Packets of one batch that leave in one GSO send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Their indices.
+    pub packets: Range<usize>,
+    /// Their bytes in the image.
+    pub bytes: Range<usize>,
+    /// The size of each but the last, which may be shorter.
+    pub segment: usize,
+}
+
+/// Appends `packet` as one `$` frame (RFC 2326 section 10.12).
+///
+/// The caller sees to it that the packet is at most [`MAX_BATCH_BYTES`] long.
+pub(crate) fn frame_onto(out: &mut Vec<u8>, channel: u8, packet: &[u8]) {
+    let [high, low] = (packet.len() as u16).to_be_bytes();
+    out.extend_from_slice(&[b'$', channel, high, low]);
+    out.extend_from_slice(packet);
+}

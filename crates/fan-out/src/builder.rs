@@ -1,0 +1,141 @@
+//! Building batches: the one copy a packet is given per stream.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use rtp_rtcp::{ExtSeq, RtpTime, Ssrc, patch_header};
+use smallvec::SmallVec;
+
+use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch};
+use crate::track::TrackId;
+
+/// Gathers one track's packets into batches; reusable.
+#[derive(Debug)]
+pub struct WireBatchBuilder {
+    track: TrackId,
+    image: Vec<u8>,
+    ends: SmallVec<[u32; 4]>,
+    seqs: Option<(ExtSeq, ExtSeq)>,
+    key: Option<ExtSeq>,
+    payload_octets: u64,
+    /// The size of the last image, which the next one probably resembles.
+    guess: usize,
+}
+
+/// What became of a pushed packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Push {
+    /// It is in the batch.
+    Added,
+    /// It does not fit, or its number does not follow closely: finish this batch and push it
+    /// again into the next.
+    Full,
+    /// It exceeds [`MAX_BATCH_BYTES`] and fits no batch.
+    TooLarge,
+    /// It has no RTP header to patch.
+    NotRtp,
+}
+
+/// The longest jump of sequence numbers within one batch; a longer one begins a new batch, so
+/// that readers need to look for jumps between batches only.
+const MAX_STEP: u64 = 1_000;
+/// The most packets of one batch: with `MAX_STEP` it keeps the numbers of a batch within a span
+/// of 16 bits.
+const MAX_PACKETS: usize = 4_096;
+/// The longest span of numbers in one batch.
+const MAX_SPAN: u64 = 32_000;
+
+impl WireBatchBuilder {
+    /// A builder of batches of `track`.
+    pub fn new(track: TrackId) -> Self {
+        Self {
+            track,
+            image: Vec::new(),
+            ends: SmallVec::new(),
+            seqs: None,
+            key: None,
+            payload_octets: 0,
+            guess: 0,
+        }
+    }
+
+    /// Copies `packet` into the image and writes `seq`, `timestamp` and `ssrc` into the copy.
+    ///
+    /// Numbers go up within a batch; one that does not begins a new batch.
+    pub fn push(&mut self, packet: &[u8], seq: ExtSeq, timestamp: RtpTime, ssrc: Ssrc) -> Push {
+        let Some(payload) = payload_octets(packet) else { return Push::NotRtp };
+        if packet.len() > MAX_BATCH_BYTES {
+            return Push::TooLarge;
+        }
+        if let Some((first, last)) = self.seqs {
+            let follows = seq > last && seq.0 - last.0 <= MAX_STEP && seq.0 - first.0 <= MAX_SPAN;
+            let fits = self.image.len() + packet.len() <= MAX_BATCH_BYTES;
+            if !follows || !fits || self.ends.len() >= MAX_PACKETS {
+                return Push::Full;
+            }
+        } else {
+            self.image.reserve(self.guess.max(packet.len()));
+        }
+        let start = self.image.len();
+        self.image.extend_from_slice(packet);
+        let copy = self.image.get_mut(start..).unwrap_or_default();
+        if !patch_header(copy, seq.seq(), timestamp, ssrc) {
+            self.image.truncate(start);
+            return Push::NotRtp;
+        }
+        self.ends.push(self.image.len() as u32);
+        self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
+        self.payload_octets += payload;
+        Push::Added
+    }
+
+    /// Notes that a key unit is now known to begin at packet `seq`, in this batch or an earlier
+    /// one; of several the newest counts.
+    pub fn note_key(&mut self, seq: ExtSeq) {
+        self.key = self.key.max(Some(seq));
+    }
+
+    /// Whether no packet was pushed since the last batch.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The batch, arrived at the instant `at`; `None` if there is no packet in it (a key noted
+    /// meanwhile is kept for the next one).
+    pub fn finish(&mut self, at: Instant) -> Option<Arc<WireBatch>> {
+        let seqs = self.seqs.take()?;
+        self.guess = self.image.len();
+        Some(Arc::new(WireBatch {
+            track: self.track,
+            kind: EntryKind::Media,
+            at,
+            image: std::mem::take(&mut self.image).into_boxed_slice(),
+            ends: std::mem::take(&mut self.ends),
+            seqs: Some(seqs),
+            key: self.key.take(),
+            payload_octets: std::mem::take(&mut self.payload_octets),
+            framed: OnceLock::new(),
+        }))
+    }
+}
+
+/// The payload octets of an RTP packet without header, CSRCs, extension and padding; `None` if
+/// there is no RTP header.
+fn payload_octets(packet: &[u8]) -> Option<u64> {
+    let (&[first, ..], body) = packet.split_first_chunk::<12>()?;
+    if first >> 6 != 2 {
+        return None;
+    }
+    let mut octets = body.len().saturating_sub(4 * usize::from(first & 0x0f));
+    if first & 0x10 != 0
+        && let Some(&[_, _, high, low]) =
+            body.get(4 * usize::from(first & 0x0f)..).and_then(<[u8]>::first_chunk)
+    {
+        octets = octets.saturating_sub(4 + 4 * usize::from(u16::from_be_bytes([high, low])));
+    }
+    if first & 0x20 != 0 {
+        octets = octets.saturating_sub(packet.last().map_or(0, |&padding| usize::from(padding)));
+    }
+    Some(octets as u64)
+}

@@ -1,0 +1,139 @@
+//! What an audience has to tell: lag, what was done about it, and counters.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ReaderKey;
+
+/// How far a reader is behind the end of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Lag {
+    /// Media bytes of its tracks that it has not taken, with what the kernel holds for it where
+    /// the caller told so.
+    pub bytes: u64,
+    /// How long the oldest frame it has not taken has waited for it.
+    pub age: Duration,
+}
+
+/// Something happened to a reader that an operator may want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AudienceEvent {
+    /// Video is withheld until the next key frame; everything else goes on.
+    Shed {
+        /// The reader.
+        reader: ReaderKey,
+        /// How far behind it was.
+        behind: Lag,
+    },
+    /// The reader was moved forward to the newest key frame, or to live where there was none.
+    Jumped {
+        /// The reader.
+        reader: ReaderKey,
+        /// How far behind it was.
+        behind: Lag,
+        /// Media packets it will never get.
+        dropped: u64,
+        /// Whether its video goes on at once with a key frame; else it waits for the next one.
+        to_key: bool,
+    },
+    /// Video goes on, with a key frame, after shedding or a jump.
+    Recovered {
+        /// The reader.
+        reader: ReaderKey,
+        /// Media packets withheld since the last `Shed` or `Jumped`, those of the jump excluded.
+        dropped: u64,
+    },
+    /// The reader gets nothing more; the caller closes its connection and makes it leave.
+    Cut {
+        /// The reader.
+        reader: ReaderKey,
+        /// Why.
+        reason: CutReason,
+        /// How far behind it was.
+        behind: Lag,
+    },
+    /// A blocked UDP socket group lost what became too old, for the readers not yet served.
+    UdpDropped {
+        /// The socket group.
+        group: usize,
+        /// The age of the oldest packet dropped.
+        behind: Duration,
+        /// Datagrams not sent, over all readers.
+        packets: u64,
+    },
+}
+
+/// Why a reader was cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CutReason {
+    /// It took no byte for [`FanOutLimits::stall`](crate::FanOutLimits::stall).
+    Stalled,
+    /// Going on would have meant a jump of this many sequence numbers, more than
+    /// [`FanOutLimits::max_jump`](crate::FanOutLimits::max_jump).
+    JumpTooLong(u64),
+}
+
+/// One reader's counters since it joined.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ReaderStats {
+    /// RTP and RTCP packets given to its socket.
+    pub packets: u64,
+    /// Their bytes, without interleaving headers.
+    pub octets: u64,
+    /// Media packets that were dropped for it.
+    pub dropped: u64,
+    /// Times it jumped.
+    pub jumps: u64,
+    /// Times it shed video.
+    pub sheds: u64,
+    /// Datagrams its destination refused.
+    pub send_errors: u64,
+}
+
+/// The events not yet fetched.
+///
+/// `Cut` comes at most once per reader and is always kept; of the rest at most `EVENTS_KEPT` wait.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    queue: VecDeque<AudienceEvent>,
+}
+
+/// Events other than `Cut` kept for a caller that does not fetch them.
+const EVENTS_KEPT: usize = 4096;
+
+impl Events {
+    pub(crate) fn push(&mut self, event: AudienceEvent) {
+        if let AudienceEvent::UdpDropped { group, behind, packets } = event
+            && let Some(AudienceEvent::UdpDropped { group: last, behind: oldest, packets: sum }) =
+                self.queue.back_mut()
+            && *last == group
+        {
+            *oldest = behind.max(*oldest);
+            *sum += packets;
+            return;
+        }
+        if self.queue.len() < EVENTS_KEPT || matches!(event, AudienceEvent::Cut { .. }) {
+            self.queue.push_back(event);
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<AudienceEvent> {
+        self.queue.pop_front()
+    }
+
+    /// Forgets what concerns a reader that has left.
+    pub(crate) fn forget(&mut self, key: ReaderKey) {
+        if self.queue.is_empty() {
+            return;
+        }
+        self.queue.retain(|event| match event {
+            AudienceEvent::Shed { reader, .. }
+            | AudienceEvent::Jumped { reader, .. }
+            | AudienceEvent::Recovered { reader, .. }
+            | AudienceEvent::Cut { reader, .. } => *reader != key,
+            AudienceEvent::UdpDropped { .. } => true,
+        });
+    }
+}

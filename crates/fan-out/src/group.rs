@@ -1,0 +1,420 @@
+//! The readers of one socket group.
+//!
+//! They are one cursor: per track one list of destinations, and one place (entry, run of packets,
+//! destination) that survives a blocked socket and a caller whose budget is spent. A reader
+//! enters the lists between two entries. One that has to get something before, because it came in
+//! the middle of an entry or because its key unit began in an earlier one, is in a [`Chase`]: one
+//! track over a range of the log for a few readers, until it meets the group's place. Greetings
+//! and chases take turns with the group.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::ReaderKey;
+use crate::audience::UdpTracks;
+use crate::batch::{EntryKind, MAX_DATAGRAM_BYTES, Run};
+use crate::event::CutReason;
+use crate::log::{Entry, Log, Place};
+use crate::seats::{Seat, Seats, Who};
+use crate::sending::{Chase, Sending};
+use crate::track::{TrackId, TrackMask};
+use crate::udp::{Shared, UdpSend};
+
+/// The readers behind one pair of sockets.
+#[derive(Debug)]
+pub(crate) struct Group<A> {
+    /// By track; as many as needed.
+    tracks: Vec<Seats<A>>,
+    main: Sending,
+    greetings: VecDeque<Greeting<A>>,
+    chases: Vec<Chase<A>>,
+    next_chase: usize,
+    /// Whether it is the turn of greetings and chases.
+    is_side_turn: bool,
+    pub(crate) offered: Option<Offer>,
+    pub(crate) max_segments: Option<usize>,
+    members: usize,
+}
+
+/// A reader that gets its prologue.
+#[derive(Debug)]
+pub(crate) struct Greeting<A> {
+    key: ReaderKey,
+    tracks: UdpTracks<A>,
+    wait: TrackMask,
+    /// What is left of it, last one first.
+    reports: Vec<(A, Bytes)>,
+}
+
+/// What was offered last.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    side: Side,
+    count: usize,
+    run: Run,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Main,
+    Greeting,
+    Chase(usize),
+}
+
+impl<A: Copy> Greeting<A> {
+    pub(crate) fn new(
+        key: ReaderKey,
+        tracks: UdpTracks<A>,
+        wait: TrackMask,
+        prologue: Vec<(TrackId, Bytes)>,
+    ) -> Self {
+        let address = |track| tracks.iter().find(|&&(of, ..)| of == track).map(|&(.., rtcp)| rtcp);
+        let reports = prologue
+            .into_iter()
+            .rev()
+            .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
+            .filter_map(|(track, report)| Some((address(track)?, report)))
+            .collect();
+        Self { key, tracks, wait, reports }
+    }
+}
+
+impl<A: Copy> Group<A> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            tracks: Vec::new(),
+            main: Sending { place: Place::at(0), done: 0, segments: 1 },
+            greetings: VecDeque::new(),
+            chases: Vec::new(),
+            next_chase: 0,
+            is_side_turn: false,
+            offered: None,
+            max_segments: None,
+            members: 0,
+        }
+    }
+
+    /// The oldest position it still needs; `None` without readers.
+    pub(crate) fn needs(&self) -> Option<u64> {
+        let chases = self.chases.iter().map(|chase| chase.sending.place.pos);
+        (self.members > 0).then(|| chases.fold(self.main.place.pos, u64::min))
+    }
+
+    pub(crate) fn join(&mut self, greeting: Greeting<A>, log: &Log) {
+        if self.members == 0 {
+            self.main = Sending { place: Place::at(log.end()), ..Sending::default() };
+        }
+        self.members += 1;
+        if greeting.reports.is_empty() {
+            self.seat(greeting);
+        } else {
+            self.greetings.push_back(greeting);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, key: ReaderKey, log: &Log) {
+        self.members = self.members.saturating_sub(1);
+        self.remove(key, log);
+    }
+
+    /// Takes a reader out of every list; those behind it move up, and so does the place.
+    fn remove(&mut self, key: ReaderKey, log: &Log) {
+        self.offered = None;
+        self.greetings.retain(|greeting| greeting.key != key);
+        let current = log.get(self.main.place.pos).map(|entry| entry.batch.track());
+        for (index, seats) in self.tracks.iter_mut().enumerate() {
+            if let Some(seat) = seats.remove(key)
+                && current.is_some_and(|track| track.index() == index)
+            {
+                self.main.vacate(seat);
+            }
+        }
+        for chase in &mut self.chases {
+            if let Some(seat) = chase.seats.remove(key) {
+                chase.sending.vacate(seat);
+            }
+        }
+        self.chases.retain(|chase| !chase.seats.is_empty());
+    }
+
+    /// Tracks that turned out to have no key frames are not waited for.
+    pub(crate) fn set_video(&mut self, video: TrackMask) {
+        for greeting in &mut self.greetings {
+            greeting.wait = greeting.wait.intersect(video);
+        }
+        for index in 0..self.tracks.len() {
+            let track = TrackId(index as u8);
+            if !video.contains(track)
+                && let Some(seats) = self.tracks.get_mut(index)
+                && seats.has_waiting()
+            {
+                for seat in seats.take_waiting() {
+                    self.go_live(track, seat);
+                }
+            }
+        }
+    }
+
+    /// The log was cleared: everybody goes on with what comes next, video with a key unit.
+    pub(crate) fn clear(&mut self, log: &Log, video: TrackMask) {
+        self.offered = None;
+        self.main = Sending { place: Place::at(log.end()), ..Sending::default() };
+        for greeting in &mut self.greetings {
+            greeting.wait = video;
+        }
+        for mut chase in std::mem::take(&mut self.chases) {
+            chase.seats.hold_all(log.last_seq(chase.track));
+            if let Some(seats) = self.tracks.get_mut(chase.track.index()) {
+                for seat in chase.seats.take_waiting() {
+                    seats.push_live(seat);
+                }
+            }
+        }
+        for (index, seats) in self.tracks.iter_mut().enumerate() {
+            let track = TrackId(index as u8);
+            if video.contains(track) {
+                seats.hold_all(log.last_seq(track));
+            }
+        }
+    }
+
+    /// The oldest entry of the log is about to go: who still needs it loses it.
+    pub(crate) fn lose_oldest(&mut self, shared: &mut Shared<'_>) {
+        let base = shared.log.base();
+        let Some(entry) = shared.log.get(base).filter(|_| self.members > 0) else { return };
+        let behind = shared.log.span();
+        if self.main.place.pos <= base {
+            self.offered = None;
+            let seats = self.tracks.get(entry.batch.track().index());
+            self.main.give_up(seats, entry, behind, shared);
+        }
+        let mut index = 0;
+        while let Some(chase) = self.chases.get_mut(index) {
+            if chase.sending.place.pos > base {
+                index += 1;
+                continue;
+            }
+            self.offered = None;
+            let is_wanted = chase.wants(entry, base);
+            let seats = is_wanted.then_some(&chase.seats);
+            chase.sending.give_up(seats, entry, behind, shared);
+            if is_wanted && entry.is_media() && shared.video.contains(chase.track) {
+                // What follows would begin in the middle of a unit.
+                let mut chase = self.chases.swap_remove(index);
+                chase.seats.hold_all(shared.log.last_seq(chase.track));
+                if let Some(seats) = self.tracks.get_mut(chase.track.index()) {
+                    chase.seats.take_waiting().for_each(|seat| seats.push_waiting(seat));
+                }
+            }
+        }
+    }
+
+    /// A reader has had its prologue.
+    fn seat(&mut self, greeting: Greeting<A>) {
+        for (track, rtp, rtcp) in greeting.tracks {
+            let seat = Seat { rtp, rtcp, who: Who { key: greeting.key, last: None } };
+            while self.tracks.len() <= track.index() {
+                self.tracks.push(Seats::new());
+            }
+            if greeting.wait.contains(track) {
+                if let Some(seats) = self.tracks.get_mut(track.index()) {
+                    seats.push_waiting(seat);
+                }
+            } else {
+                self.go_live(track, seat);
+            }
+        }
+    }
+
+    /// Adds a reader to a track's list, if need be once the current entry is done.
+    fn go_live(&mut self, track: TrackId, seat: Seat<A>) {
+        if self.main.is_at_border() {
+            if let Some(seats) = self.tracks.get_mut(track.index()) {
+                seats.push_live(seat);
+            }
+            return;
+        }
+        let next = self.main.place.pos + 1;
+        let place = Place::at(next);
+        let same = self.chases.iter_mut().find(|chase| {
+            chase.track == track && chase.sending.place == place && chase.sending.is_at_border()
+        });
+        if let Some(chase) = same {
+            chase.seats.push_live(seat);
+            return;
+        }
+        let mut seats = Seats::new();
+        seats.push_live(seat);
+        let sending = Sending { place, ..Sending::default() };
+        self.chases.push(Chase { track, seats, sending, reports_from: next, since: None });
+    }
+
+    /// Finds the next thing to send.
+    pub(crate) fn offer(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
+        if self.is_side_turn
+            && let Some(offer) = self.offer_side(now, shared)
+        {
+            return Some(offer);
+        }
+        // The group may have made work for the others on its way to its end.
+        self.offer_main(now, shared).or_else(|| self.offer_side(now, shared))
+    }
+
+    fn offer_main(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
+        let segments = self.max_segments.unwrap_or(shared.limits.max_segments);
+        loop {
+            if self.main.is_at_border() {
+                self.main.segments = segments;
+                self.merge();
+            }
+            let entry = shared.log.get(self.main.place.pos)?;
+            if self.main.is_at_border() {
+                self.start_waiting(now, shared, entry);
+            }
+            let seats = self.tracks.get(entry.batch.track().index());
+            let waits_since = entry.batch.at();
+            if let Some((run, count)) =
+                self.main.next_run(now, shared, seats, entry, waits_since, segments)
+            {
+                return Some(Offer { side: Side::Main, count, run });
+            }
+        }
+    }
+
+    fn offer_side(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
+        if let Some((_, report)) = self.greetings.front().and_then(|first| first.reports.last()) {
+            let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
+            return Some(Offer { side: Side::Greeting, count: 1, run });
+        }
+        let segments = self.max_segments.unwrap_or(shared.limits.max_segments);
+        for turn in 0..self.chases.len() {
+            let index = (self.next_chase + turn) % self.chases.len();
+            let Some(chase) = self.chases.get_mut(index) else { continue };
+            if let Some((run, count)) = chase.next_run(now, shared, &self.main, segments) {
+                return Some(Offer { side: Side::Chase(index), count, run });
+            }
+        }
+        None
+    }
+
+    /// Takes in the readers that have met the group, which is between two entries.
+    fn merge(&mut self) {
+        let mut index = 0;
+        while let Some(chase) = self.chases.get(index) {
+            if chase.sending.is_at_border() && chase.sending.place.pos >= self.main.place.pos {
+                let mut chase = self.chases.swap_remove(index);
+                chase.seats.hold_all(None);
+                if let Some(seats) = self.tracks.get_mut(chase.track.index()) {
+                    chase.seats.take_waiting().for_each(|seat| seats.push_live(seat));
+                }
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// If `entry`, which is next, makes a key unit known, those who waited for one begin there.
+    fn start_waiting(&mut self, now: Instant, shared: &mut Shared<'_>, entry: &Entry) {
+        let track = entry.batch.track();
+        let Some(key) = entry.key.filter(|key| key.pos >= shared.log.base()) else { return };
+        let Some(seats) = self.tracks.get_mut(track.index()).filter(|seats| seats.has_waiting())
+        else {
+            return;
+        };
+        let begun = shared.log.get(key.pos);
+        let Some(begins) = begun.and_then(|begun| begun.batch.ext_seq(key.packet as usize)) else {
+            return;
+        };
+        let mut going = Seats::new();
+        let mut cut = Vec::new();
+        for seat in seats.take_waiting() {
+            match seat.who.last {
+                Some(last) if last >= begins => seats.push_waiting(seat),
+                Some(last) if begins.0 - last.0 > u64::from(shared.limits.max_jump) => {
+                    cut.push((seat.who.key, begins.0 - last.0));
+                }
+                _ if key == self.main.place => seats.push_live(seat),
+                _ => going.push_live(seat),
+            }
+        }
+        if !going.is_empty() {
+            self.chases.push(Chase {
+                track,
+                seats: going,
+                sending: Sending { place: key, ..Sending::default() },
+                reports_from: self.main.place.pos,
+                since: Some(now),
+            });
+        }
+        for (key, ahead) in cut {
+            self.remove(key, shared.log);
+            shared.cut(key, CutReason::JumpTooLong(ahead));
+        }
+    }
+
+    /// The bytes and destinations of what was offered.
+    pub(crate) fn lend<'a>(&'a self, log: &'a Log) -> Option<UdpSend<'a, A>> {
+        let offer = self.offered.as_ref()?;
+        let (sending, seats) = match offer.side {
+            Side::Greeting => {
+                let (to, report) = self.greetings.front()?.reports.last()?;
+                let to = std::slice::from_ref(to);
+                return Some(UdpSend { payload: report, segment: None, rtcp: true, to });
+            }
+            Side::Main => {
+                let track = log.get(self.main.place.pos)?.batch.track();
+                (&self.main, self.tracks.get(track.index())?)
+            }
+            Side::Chase(index) => {
+                let chase = self.chases.get(index)?;
+                (&chase.sending, &chase.seats)
+            }
+        };
+        let batch = &log.get(sending.place.pos)?.batch;
+        let to = seats.addresses(batch.kind()).get(sending.done..sending.done + offer.count)?;
+        Some(UdpSend {
+            payload: batch.image().get(offer.run.bytes.clone())?,
+            segment: (offer.run.packets.len() > 1).then_some(offer.run.segment),
+            rtcp: batch.kind() == EntryKind::Report,
+            to,
+        })
+    }
+
+    /// What was offered went to the first `sent` destinations.
+    pub(crate) fn sent(&mut self, shared: &mut Shared<'_>, sent: usize, next_failed: bool) {
+        let Some(offer) = self.offered.take() else { return };
+        let sent = sent.min(offer.count);
+        let failed = usize::from(next_failed && sent < offer.count);
+        if sent + failed == 0 {
+            return;
+        }
+        self.is_side_turn = offer.side == Side::Main;
+        match offer.side {
+            Side::Greeting => {
+                let Some(first) = self.greetings.front_mut() else { return };
+                let who = [Who { key: first.key, last: None }];
+                shared.count(&who, (sent, failed), &offer.run, 0);
+                first.reports.pop();
+                if first.reports.is_empty()
+                    && let Some(greeting) = self.greetings.pop_front()
+                {
+                    self.seat(greeting);
+                }
+            }
+            Side::Main => {
+                let Some(entry) = shared.log.get(self.main.place.pos) else { return };
+                if let Some(seats) = self.tracks.get(entry.batch.track().index()) {
+                    self.main.sent(shared, seats, entry, (sent, failed), &offer.run);
+                }
+            }
+            Side::Chase(index) => {
+                self.next_chase = index + 1;
+                let Some(chase) = self.chases.get_mut(index) else { return };
+                let Some(entry) = shared.log.get(chase.sending.place.pos) else { return };
+                chase.sending.sent(shared, &chase.seats, entry, (sent, failed), &offer.run);
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What a TCP reader gets next, and what becomes of one that lags.
+//!
+//! Up to `shed` a reader just is behind. Beyond it video is withheld until the next key unit at
+//! which it would not be shed again at once; audio and reports go on. Beyond `lag_max` the cursor
+//! jumps to the newest key unit ahead, or to live. A jump of numbers gets a padding-only packet
+//! before it, one too long for players ends the reader, and so does a socket that takes nothing.
+
+use std::time::Instant;
+
+use rtp_rtcp::{ExtSeq, RtpHeader, padding_packet};
+
+use crate::batch::{EntryKind, FRAME_HEADER_BYTES, frame_onto};
+use crate::event::{AudienceEvent, CutReason, Lag, ReaderStats};
+use crate::log::{Amount, Entry, Log, Place};
+use crate::reader::{CatchUp, Context, TcpReader};
+use crate::track::{TrackId, TrackMask};
+
+impl TcpReader {
+    /// Brings the cursor to the next frame it gets, or to the end, and applies the lag rules.
+    ///
+    /// All decisions are made here; what follows until the next call only walks.
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
+        if self.is_cut {
+            return;
+        }
+        if self.needs() < cx.log.base() {
+            self.overtaken(cx);
+        }
+        self.advance(cx);
+        // Shedding may leave a lag that calls for a jump; after a jump nothing has waited long.
+        for _ in 0..2 {
+            let lag = self.lag(cx.now, cx.log);
+            if lag.age < cx.limits.burst_grace || self.is_cut {
+                break;
+            }
+            if lag.age >= cx.limits.lag_max_age || lag.bytes >= cx.limits.lag_max_bytes {
+                self.jump(cx, lag);
+            } else if lag.age >= cx.limits.shed_age || lag.bytes >= cx.limits.shed_bytes {
+                let withheld = self.mask.intersect(cx.video).without(self.shed);
+                if withheld.is_empty() {
+                    break;
+                }
+                self.withhold(cx, withheld);
+                cx.stats.sheds += 1;
+                cx.events.push(AudienceEvent::Shed { reader: cx.key, behind: lag });
+            } else {
+                break;
+            }
+            self.advance(cx);
+        }
+    }
+
+    /// How far behind it is.
+    pub(crate) fn lag(&self, now: Instant, log: &Log) -> Lag {
+        let place = self.catch_up.map_or(self.cursor, |range| range.place);
+        let oldest = match log.get(place.pos) {
+            Some(entry) => entry.batch.at(),
+            None if place.pos < log.base() => log.gone_at().unwrap_or(now),
+            None => now,
+        };
+        Lag {
+            bytes: log.appended(self.mask).minus(self.passed).bytes + u64::from(self.kernel),
+            age: now.saturating_duration_since(oldest.max(self.since)),
+        }
+    }
+
+    /// Skips what it does not get, starts tracks at their key units, and prepares a jump of
+    /// numbers or refuses it.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        while self.catch_up.is_none()
+            && !self.is_cut
+            && let Some(entry) = cx.log.get(self.cursor.pos)
+        {
+            let track = entry.batch.track();
+            if !self.mask.contains(track) || entry.batch.is_empty() {
+                self.cursor = Place::at(self.cursor.pos + 1);
+            } else if !entry.is_media() {
+                return;
+            } else if !self.wait.contains(track) {
+                self.check_jump(cx, entry, self.cursor);
+                return;
+            } else if let Some(key) = entry.key
+                && self.may_resume(cx, entry, key)
+            {
+                self.resume(cx, track, key);
+            } else {
+                self.skip(cx.stats, entry);
+            }
+        }
+    }
+
+    /// Whether the unit that begins at `key` and became known at `entry` is there as a whole and
+    /// new to the reader, and, if video was shed, would not be shed again at once.
+    fn may_resume(&self, cx: &Context<'_>, entry: &Entry, key: Place) -> bool {
+        let track = entry.batch.track();
+        let begins = cx.log.get(key.pos).and_then(|begun| begun.batch.ext_seq(key.packet as usize));
+        let sent = self.sent.get(self.mask.rank(track)).copied().unwrap_or_default();
+        if begins.is_none_or(|begins| begins.0 <= sent) {
+            return false;
+        }
+        if !self.shed.contains(track) {
+            return true;
+        }
+        let age = cx.now.saturating_duration_since(entry.batch.at().max(self.since));
+        age < cx.limits.burst_grace
+            || (age < cx.limits.shed_age && self.lag(cx.now, cx.log).bytes < cx.limits.shed_bytes)
+    }
+
+    /// Video goes on with the key unit that begins at `key`, at or before the cursor.
+    fn resume(&mut self, cx: &mut Context<'_>, track: TrackId, key: Place) {
+        let was_shed = self.shed.contains(track);
+        self.wait.remove(track);
+        self.shed.remove(track);
+        if key.pos < self.cursor.pos {
+            let range = CatchUp { track, place: key, until: self.cursor.pos };
+            let again = range.left(cx.log);
+            self.passed -= again;
+            if was_shed {
+                cx.stats.dropped = cx.stats.dropped.saturating_sub(again.packets);
+            }
+            if let Some(entry) = cx.log.get(key.pos) {
+                self.check_jump(cx, entry, key);
+            }
+            self.catch_up = Some(range);
+        } else if let Some(entry) = cx.log.get(key.pos) {
+            let before = Amount::of(&entry.batch, self.cursor.packet)
+                .minus(Amount::of(&entry.batch, key.packet));
+            self.passed += before;
+            if was_shed {
+                cx.stats.dropped += before.packets;
+            }
+            self.cursor = key;
+        }
+        if was_shed && self.shed.is_empty() {
+            let dropped = cx.stats.dropped.saturating_sub(self.dropped_before);
+            cx.events.push(AudienceEvent::Recovered { reader: cx.key, dropped });
+        }
+    }
+
+    /// Passes over the media entry at the cursor.
+    pub(crate) fn skip(&mut self, stats: &mut ReaderStats, entry: &Entry) {
+        let amount = Amount::of(&entry.batch, self.cursor.packet);
+        self.passed += amount;
+        if self.shed.contains(entry.batch.track()) {
+            stats.dropped += amount.packets;
+        }
+        self.cursor = Place::at(self.cursor.pos + 1);
+    }
+
+    /// The next frame of a track is about to be sent: a long jump of numbers gets its padding
+    /// packet, one that is too long ends the reader.
+    fn check_jump(&mut self, cx: &mut Context<'_>, entry: &Entry, place: Place) {
+        let track = entry.batch.track();
+        let index = place.packet as usize;
+        let Some(next) = entry.batch.ext_seq(index) else { return };
+        let Some(sent) = self.sent.get_mut(self.mask.rank(track)) else { return };
+        if *sent == 0 {
+            return;
+        }
+        let ahead = next.0.saturating_sub(*sent);
+        if ahead > u64::from(cx.limits.max_jump) {
+            self.cut(cx, CutReason::JumpTooLong(ahead));
+        } else if ahead > u64::from(cx.limits.padding_jump)
+            && let Ok(header) = RtpHeader::parse(entry.batch.packet(index))
+        {
+            let before = ExtSeq(next.0 - 1);
+            *sent = before.0;
+            let padding =
+                padding_packet(header.payload_type, before.seq(), header.timestamp, header.ssrc);
+            let channel = self.channel(track, EntryKind::Media);
+            let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + padding.len());
+            frame_onto(&mut frame, channel, &padding);
+            self.private.insert(0, frame.into());
+        }
+    }
+
+    /// From here on the media of `tracks` is withheld until a key unit.
+    fn withhold(&mut self, cx: &mut Context<'_>, tracks: TrackMask) {
+        if self.shed.is_empty() {
+            self.dropped_before = cx.stats.dropped;
+        }
+        self.wait = self.wait.union(tracks);
+        self.shed = self.shed.union(tracks);
+        self.is_stuck = true;
+        if self.catch_up.take().is_some() {
+            let passed = cx.log.appended(self.mask).minus(self.ahead_of(cx.log, self.cursor));
+            cx.stats.dropped += passed.minus(self.passed).packets;
+            self.passed = passed;
+        }
+    }
+
+    /// The log has evicted what it still needed.
+    fn overtaken(&mut self, cx: &mut Context<'_>) {
+        if self.cursor.pos >= cx.log.base() {
+            // Only the beginning of a unit is gone: the track waits for the next one.
+            if let Some(range) = self.catch_up {
+                let behind = self.lag(cx.now, cx.log);
+                self.withhold(cx, TrackMask::of(range.track));
+                cx.stats.sheds += 1;
+                cx.events.push(AudienceEvent::Shed { reader: cx.key, behind });
+            }
+        } else {
+            let lag = self.lag(cx.now, cx.log);
+            self.jump(cx, lag);
+        }
+    }
+
+    /// Moves forward to the newest key unit that is ahead, or to live, where video waits.
+    fn jump(&mut self, cx: &mut Context<'_>, behind: Lag) {
+        let video = self.mask.intersect(cx.video);
+        let key = video
+            .iter()
+            .filter_map(|track| Some((cx.log.newest_key(track)?, track)))
+            .filter(|(place, _)| *place > self.cursor)
+            .min_by_key(|(place, _)| *place);
+        let target = key.map_or_else(|| Place::at(cx.log.end()), |(place, _)| place);
+        let passed = cx.log.appended(self.mask).minus(self.ahead_of(cx.log, target));
+        let dropped = passed.minus(self.passed).packets;
+        self.passed = passed;
+        self.cursor = target;
+        self.catch_up = None;
+        self.since = cx.now;
+        self.wait = video;
+        if let Some((_, track)) = key {
+            self.wait.remove(track);
+        }
+        self.shed = self.wait;
+        self.is_stuck = true;
+        cx.stats.jumps += 1;
+        cx.stats.dropped += dropped;
+        self.dropped_before = cx.stats.dropped;
+        cx.events.push(AudienceEvent::Jumped {
+            reader: cx.key,
+            behind,
+            dropped,
+            to_key: key.is_some(),
+        });
+    }
+
+    /// What its tracks have from `place` to the end of the log.
+    fn ahead_of(&self, log: &Log, place: Place) -> Amount {
+        let mut sum = Amount::default();
+        for pos in place.pos..log.end() {
+            if let Some(entry) = log.get(pos)
+                && self.mask.contains(entry.batch.track())
+            {
+                sum += Amount::of(&entry.batch, if pos == place.pos { place.packet } else { 0 });
+            }
+        }
+        sum
+    }
+
+    fn cut(&mut self, cx: &mut Context<'_>, reason: CutReason) {
+        let behind = self.lag(cx.now, cx.log);
+        self.is_cut = true;
+        self.private.clear();
+        self.catch_up = None;
+        cx.events.push(AudienceEvent::Cut { reader: cx.key, reason, behind });
+    }
+
+    /// Cuts it if it has taken nothing for too long; tells whether there is anything to look at
+    /// again.
+    pub(crate) fn check_stall(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_idle(cx.log) {
+            self.wait_for_socket(cx.now);
+        }
+        if self.waiting
+            && !self.is_cut
+            && cx.now.saturating_duration_since(self.progress) >= cx.limits.stall
+        {
+            self.cut(cx, CutReason::Stalled);
+        }
+        self.waiting && !self.is_cut
+    }
+
+    /// Something, or nothing, is offered to the socket.
+    pub(crate) fn note_offer(&mut self, now: Instant, is_something: bool) {
+        if is_something {
+            self.wait_for_socket(now);
+        } else if !self.is_stuck {
+            self.waiting = false;
+        }
+    }
+
+    /// The socket took bytes.
+    pub(crate) fn note_progress(&mut self, now: Instant, log: &Log) {
+        self.progress = now;
+        self.is_stuck = false;
+        if self.is_idle(log) {
+            self.waiting = false;
+        }
+    }
+
+    fn wait_for_socket(&mut self, now: Instant) {
+        if !self.waiting {
+            self.waiting = true;
+            self.progress = now;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What an audience may hold, and when a reader counts as lagging.
+
+use std::time::Duration;
+
+/// The bounds of one [`Audience`](crate::Audience). Each has a name; the defaults are the
+/// product's.
+#[derive(Clone, Debug)]
+pub struct FanOutLimits {
+    /// Media bytes the log may hold, both forms of an image counted.
+    pub log_max_bytes: usize,
+    /// Span of media the log may hold, by the media's own arrival times: silence does not age it.
+    pub log_max_age: Duration,
+    /// A reader further behind than this jumps.
+    pub lag_max_bytes: u64,
+    /// A reader whose oldest unsent frame is older than this jumps.
+    pub lag_max_age: Duration,
+    /// A reader further behind than this sheds video until the next key frame.
+    pub shed_bytes: u64,
+    /// A reader whose oldest unsent frame is older than this sheds video.
+    pub shed_age: Duration,
+    /// Bytes count as lag only once the oldest unsent frame is older than this: a key frame that
+    /// was just published is not lag.
+    pub burst_grace: Duration,
+    /// A TCP reader that took no byte for so long while there was something to send is cut.
+    pub stall: Duration,
+    /// Bytes of RTSP messages one connection may have waiting.
+    pub control_bytes: usize,
+    /// The longest jump of sequence numbers a reader is given; beyond it the reader is cut
+    /// (players do not recover from more).
+    pub max_jump: u32,
+    /// A jump longer than this is preceded by a padding-only packet (players refuse the first
+    /// packet after it).
+    pub padding_jump: u32,
+    /// Readers per audience.
+    pub readers: usize,
+    /// Segments of one GSO send, at most [`MAX_SEGMENTS`](crate::MAX_SEGMENTS).
+    pub max_segments: usize,
+    /// What a blocked UDP socket has not taken for so long is dropped for the readers not served.
+    pub udp_max_age: Duration,
+}
+
+impl Default for FanOutLimits {
+    fn default() -> Self {
+        Self {
+            log_max_bytes: 16 << 20,
+            log_max_age: Duration::from_secs(12),
+            lag_max_bytes: 2 << 20,
+            lag_max_age: Duration::from_secs(2),
+            shed_bytes: 1 << 20,
+            shed_age: Duration::from_secs(1),
+            burst_grace: Duration::from_millis(250),
+            stall: Duration::from_secs(65),
+            control_bytes: 256 << 10,
+            max_jump: 16_000,
+            padding_jump: 2_900,
+            readers: 10_000,
+            max_segments: crate::MAX_SEGMENTS,
+            udp_max_age: Duration::from_millis(200),
+        }
+    }
+}

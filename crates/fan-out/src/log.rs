@@ -1,0 +1,340 @@
+//! The bounded list of a rendition's entries.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ops::{AddAssign, SubAssign};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtp_rtcp::ExtSeq;
+
+use crate::batch::{EntryKind, WireBatch};
+use crate::limits::FanOutLimits;
+use crate::track::{MAX_TRACKS, TrackId, TrackMask};
+
+/// A place on a frame border: before packet `packet` of the entry at position `pos`.
+///
+/// Positions count the entries of the log since it began and are never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(crate) struct Place {
+    pub(crate) pos: u64,
+    pub(crate) packet: u32,
+}
+
+impl Place {
+    /// Before the first packet of the entry at `pos`.
+    pub(crate) const fn at(pos: u64) -> Self {
+        Self { pos, packet: 0 }
+    }
+}
+
+/// An amount of media.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Amount {
+    pub(crate) bytes: u64,
+    pub(crate) packets: u64,
+}
+
+impl Amount {
+    /// What `batch` holds from packet `from` on; nothing for a report.
+    pub(crate) fn of(batch: &WireBatch, from: u32) -> Self {
+        match batch.kind() {
+            EntryKind::Report => Self::default(),
+            EntryKind::Media => {
+                let from = (from as usize).min(batch.len());
+                Self {
+                    bytes: (batch.image().len() - batch.start_of(from)) as u64,
+                    packets: (batch.len() - from) as u64,
+                }
+            }
+        }
+    }
+
+    /// What is left of this after `other`.
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            packets: self.packets.saturating_sub(other.packets),
+        }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.packets += other.packets;
+    }
+}
+
+impl SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        *self = self.minus(other);
+    }
+}
+
+/// One batch in the log, with what was found out once for all readers.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) batch: Arc<WireBatch>,
+    /// Where the key unit begins that this batch made known.
+    pub(crate) key: Option<Place>,
+    /// How far the first number is ahead of the last one of the track before it.
+    pub(crate) step: u64,
+    /// Whether its interleaved form is counted.
+    is_framed: Cell<bool>,
+}
+
+impl Entry {
+    pub(crate) fn is_media(&self) -> bool {
+        self.batch.kind() == EntryKind::Media
+    }
+
+    /// The bytes of the image and what goes with it.
+    fn bytes(&self) -> usize {
+        size_of::<WireBatch>() + size_of::<Self>() + self.batch.image().len()
+    }
+
+    /// The bytes of the interleaved form of media; that of reports is not worth counting.
+    fn framed_bytes(&self) -> usize {
+        if self.is_media() { self.batch.framed_len() } else { 0 }
+    }
+}
+
+/// What is known of one track, over all that was ever appended.
+#[derive(Clone, Copy, Default, Debug)]
+struct TrackState {
+    appended: Amount,
+    last: Option<ExtSeq>,
+    /// Where the newest key unit in the log begins.
+    key: Option<Place>,
+}
+
+/// The entries from `base` to `end`, and nothing about readers.
+#[derive(Debug)]
+pub(crate) struct Log {
+    entries: VecDeque<Entry>,
+    base: u64,
+    tracks: [TrackState; MAX_TRACKS],
+    /// Bytes held by media entries, by reports, and by the interleaved forms of media. The last
+    /// of these is a cell because a form is built while the log is lent to a write.
+    held_media: usize,
+    held_reports: usize,
+    framed: Cell<usize>,
+    reports: usize,
+    /// When the newest media entry arrived.
+    media_at: Option<Instant>,
+    /// When the newest of the evicted entries had arrived.
+    gone_at: Option<Instant>,
+}
+
+/// Reports are not counted against the log's bytes and do not age it, but a stream that is held
+/// for hours appends nothing else: beyond so many the oldest entries go.
+const MAX_REPORTS: usize = 4_096;
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            base: 0,
+            tracks: [TrackState::default(); MAX_TRACKS],
+            held_media: 0,
+            held_reports: 0,
+            framed: Cell::new(0),
+            reports: 0,
+            media_at: None,
+            gone_at: None,
+        }
+    }
+
+    /// The position of the oldest entry.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The position the next entry will have.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    pub(crate) fn get(&self, pos: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(pos.checked_sub(self.base)?).ok()?)
+    }
+
+    pub(crate) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    /// The bytes held, reports included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held_media + self.held_reports + self.framed.get()
+    }
+
+    /// The time between the oldest and the newest media.
+    pub(crate) fn span(&self) -> Duration {
+        match (self.entries.iter().find(|entry| entry.is_media()), self.media_at) {
+            (Some(oldest), Some(newest)) => newest.saturating_duration_since(oldest.batch.at()),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// When the newest of the evicted entries had arrived.
+    pub(crate) fn gone_at(&self) -> Option<Instant> {
+        self.gone_at
+    }
+
+    /// Everything ever appended to the tracks of `mask`.
+    pub(crate) fn appended(&self, mask: TrackMask) -> Amount {
+        let mut sum = Amount::default();
+        for track in mask.iter() {
+            if let Some(state) = self.tracks.get(track.index()) {
+                sum += state.appended;
+            }
+        }
+        sum
+    }
+
+    /// The last number appended to `track`.
+    pub(crate) fn last_seq(&self, track: TrackId) -> Option<ExtSeq> {
+        self.tracks.get(track.index())?.last
+    }
+
+    /// Where the newest key unit of `track` begins, if it is in the log.
+    pub(crate) fn newest_key(&self, track: TrackId) -> Option<Place> {
+        self.tracks.get(track.index())?.key
+    }
+
+    /// Appends an entry and returns its position.
+    pub(crate) fn append(&mut self, batch: Arc<WireBatch>) -> u64 {
+        let pos = self.end();
+        let mut entry = Entry { batch, key: None, step: 0, is_framed: Cell::new(false) };
+        let held = entry.bytes();
+        let batch = &entry.batch;
+        match batch.seqs {
+            Some((first, last)) => {
+                self.held_media += held;
+                self.media_at = Some(batch.at());
+                if let Some(state) = self.tracks.get_mut(batch.track().index()) {
+                    state.appended += Amount::of(batch, 0);
+                    entry.step = state.last.map_or(0, |before| first.0.saturating_sub(before.0));
+                    state.last = state.last.max(Some(last));
+                }
+            }
+            None => {
+                self.held_reports += held;
+                self.reports += 1;
+            }
+        }
+        let (track, key) = (batch.track(), batch.key());
+        self.entries.push_back(entry);
+        if let Some(key) = key.and_then(|key| self.find(track, key)) {
+            if let Some(entry) = self.entries.back_mut() {
+                entry.key = Some(key);
+            }
+            if let Some(state) = self.tracks.get_mut(track.index()) {
+                state.key = state.key.max(Some(key));
+            }
+        }
+        pos
+    }
+
+    /// Where packet `seq` of `track` is, or the first one after it should it be missing; `None`
+    /// once it is evicted.
+    fn find(&self, track: TrackId, seq: ExtSeq) -> Option<Place> {
+        let mut found = None;
+        for (index, entry) in self.entries.iter().enumerate().rev() {
+            let Some((first, last)) = entry.batch.seqs else { continue };
+            if entry.batch.track() != track {
+                continue;
+            }
+            if last < seq {
+                return found;
+            }
+            found = Some(Place {
+                pos: self.base + index as u64,
+                packet: entry.batch.index_of(seq) as u32,
+            });
+            if first <= seq {
+                return found;
+            }
+        }
+        // The log begins after `seq`: the unit's first packet is gone.
+        None
+    }
+
+    /// Counts the interleaved form of an entry of this log, which a reader had built.
+    pub(crate) fn count_framed(&self, entry: &Entry) {
+        if !entry.is_framed.replace(true) {
+            self.framed.set(self.framed.get() + entry.framed_bytes());
+        }
+    }
+
+    /// Whether the bounds that hold whatever an entry's age are exceeded.
+    pub(crate) fn is_over(&self, limits: &FanOutLimits) -> bool {
+        let Some(front) = self.front() else { return false };
+        let age = self.media_at.map(|newest| newest.saturating_duration_since(front.batch.at()));
+        self.held_media + self.framed.get() > limits.log_max_bytes
+            || self.reports > MAX_REPORTS
+            || age.is_some_and(|age| age > limits.log_max_age)
+    }
+
+    /// Up to which position entries are before the last key frame.
+    pub(crate) fn floor(&self, video: TrackMask) -> Floor {
+        if video.is_empty() {
+            return Floor::NoVideo;
+        }
+        match video.iter().filter_map(|track| self.newest_key(track)).min() {
+            Some(key) => Floor::Key(key.pos),
+            None => Floor::NoKey,
+        }
+    }
+
+    /// Takes the oldest entry out.
+    pub(crate) fn evict(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.base += 1;
+        match entry.batch.kind() {
+            EntryKind::Media => self.held_media -= entry.bytes(),
+            EntryKind::Report => {
+                self.held_reports -= entry.bytes();
+                self.reports -= 1;
+            }
+        }
+        if entry.is_framed.get() {
+            self.framed.set(self.framed.get() - entry.framed_bytes());
+        }
+        self.gone_at = Some(entry.batch.at());
+        if let Some(state) = self.tracks.get_mut(entry.batch.track().index())
+            && state.key.is_some_and(|key| key.pos < self.base)
+        {
+            state.key = None;
+        }
+        Some(entry)
+    }
+
+    /// Takes everything out; positions and numbers go on.
+    pub(crate) fn clear(&mut self) {
+        self.base = self.end();
+        self.entries.clear();
+        self.held_media = 0;
+        self.held_reports = 0;
+        self.framed.set(0);
+        self.reports = 0;
+        self.media_at = None;
+        self.gone_at = None;
+        for state in &mut self.tracks {
+            state.key = None;
+        }
+    }
+}
+
+/// What the last key frame says about eviction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Floor {
+    /// No track has key frames: everything counts as before the last one.
+    NoVideo,
+    /// There are tracks with key frames, but none in the log. A unit may yet turn out to be one,
+    /// so what is young stays even if every cursor has passed it.
+    NoKey,
+    /// The last key frame of the track that is furthest back begins here.
+    Key(u64),
+}

@@ -1,0 +1,357 @@
+//! A TCP reader: a cursor in the log and what decides which frames it gets next.
+//!
+//! ```text
+//!            join                      entry with a key unit, lag below shed
+//! (video) ── KeyFrame ──> waiting ───────────────┬────────────────────────> following
+//!            Live ───────────────────────────────┼────────────────────────>    │
+//!                            ^                    │ its first packets are behind│
+//!                            │                    └──> catch-up of that track ──┤
+//!                            └── shed, jump to live, clear ─────────────────────┘
+//! ```
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::batch::{EntryKind, FRAME_HEADER_BYTES, frame_onto};
+use crate::event::{Events, ReaderStats};
+use crate::limits::FanOutLimits;
+use crate::log::{Amount, Entry, Log, Place};
+use crate::track::{TrackId, TrackMask};
+use crate::{Egress, ReaderKey};
+
+/// The RTP and the RTCP channel of each track, where they are not the usual ones.
+pub(crate) type Channels = Box<[(TrackId, u8, u8)]>;
+
+/// One track over a range of the log, sent before the reader goes on at its cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CatchUp {
+    pub(crate) track: TrackId,
+    /// The next frame of it.
+    pub(crate) place: Place,
+    /// The first position that is not part of it.
+    pub(crate) until: u64,
+}
+
+/// See the module's description. A cursor always stands on a frame border.
+#[derive(Debug)]
+pub(crate) struct TcpReader {
+    pub(crate) cursor: Place,
+    pub(crate) mask: TrackMask,
+    /// Video tracks whose media is withheld until a key unit.
+    pub(crate) wait: TrackMask,
+    /// Those of them that wait because of lag: what is withheld is a loss.
+    pub(crate) shed: TrackMask,
+    pub(crate) catch_up: Option<CatchUp>,
+    /// Frames of its own, last one first: the prologue, and padding before a jump.
+    pub(crate) private: Vec<Bytes>,
+    pub(crate) channels: Option<Channels>,
+    /// The last number sent, one per track of the mask; 0 (which no packet has) before the first.
+    pub(crate) sent: SmallVec<[u64; 2]>,
+    /// When it joined or last jumped: nothing has waited for it longer.
+    pub(crate) since: Instant,
+    /// When it last took bytes, or something began to wait for it.
+    pub(crate) progress: Instant,
+    /// What its tracks had and has been sent, or will never be.
+    pub(crate) passed: Amount,
+    /// `dropped` when the last shedding or jump began.
+    pub(crate) dropped_before: u64,
+    /// Bytes the kernel holds, where the caller told.
+    pub(crate) kernel: u32,
+    /// Whether something waits for the socket, which `progress` is then the start of.
+    pub(crate) waiting: bool,
+    /// Whether something was dropped since it last took bytes: having nothing to send does not
+    /// mean then that the socket would take it.
+    pub(crate) is_stuck: bool,
+    pub(crate) is_cut: bool,
+}
+
+/// What a reader is judged against: everything of the audience but its readers.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) key: ReaderKey,
+    pub(crate) log: &'a Log,
+    pub(crate) limits: &'a FanOutLimits,
+    pub(crate) video: TrackMask,
+    pub(crate) stats: &'a mut ReaderStats,
+    pub(crate) events: &'a mut Events,
+}
+
+/// Packets of one entry that the reader gets next, from packet `from` to the entry's end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) pos: u64,
+    pub(crate) from: u32,
+}
+
+impl TcpReader {
+    pub(crate) fn new(
+        now: Instant,
+        log: &Log,
+        mask: TrackMask,
+        wait: TrackMask,
+        channels: Option<Channels>,
+        private: Vec<Bytes>,
+    ) -> Self {
+        Self {
+            cursor: Place::at(log.end()),
+            mask,
+            wait,
+            shed: TrackMask::EMPTY,
+            catch_up: None,
+            private,
+            channels,
+            sent: SmallVec::from_elem(0, mask.len()),
+            since: now,
+            progress: now,
+            passed: log.appended(mask),
+            dropped_before: 0,
+            kernel: 0,
+            waiting: false,
+            is_stuck: false,
+            is_cut: false,
+        }
+    }
+
+    /// The oldest position it may still need.
+    pub(crate) fn needs(&self) -> u64 {
+        let needs = self.catch_up.map_or(self.cursor.pos, |range| range.place.pos);
+        if self.is_cut { u64::MAX } else { needs.min(self.cursor.pos) }
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Whether the shared interleaved images serve it.
+    pub(crate) fn takes_usual_channels(&self) -> bool {
+        self.channels.is_none()
+    }
+
+    /// Its own frames, in order.
+    pub(crate) fn private(&self) -> impl Iterator<Item = &Bytes> {
+        self.private.iter().rev()
+    }
+
+    /// Whether it is at the end of the log with nothing of its own left.
+    pub(crate) fn is_idle(&self, log: &Log) -> bool {
+        self.is_cut
+            || (self.private.is_empty() && self.catch_up.is_none() && self.cursor.pos >= log.end())
+    }
+
+    /// Moves it to the end of a log that was cleared: it never gets what was in it.
+    pub(crate) fn clear(&mut self, log: &Log, video: TrackMask) {
+        self.cursor = Place::at(log.end());
+        self.catch_up = None;
+        self.wait = self.mask.intersect(video);
+        self.passed = log.appended(self.mask);
+    }
+
+    /// Tracks that turned out to have no key frames are not waited for.
+    pub(crate) fn set_video(&mut self, video: TrackMask) {
+        self.wait = self.wait.intersect(video);
+        self.shed = self.shed.intersect(video);
+    }
+
+    /// The pieces of the log it gets next, as far as no decision is due.
+    pub(crate) fn pieces<'s, 'l>(
+        &'s self,
+        log: &'l Log,
+        limits: &FanOutLimits,
+    ) -> impl Iterator<Item = Piece<'l>> + use<'s, 'l> {
+        let padding_jump = u64::from(limits.padding_jump);
+        let mut range = self.catch_up;
+        let mut at = self.cursor;
+        let is_over = self.is_cut;
+        std::iter::from_fn(move || {
+            if is_over {
+                return None;
+            }
+            if let Some(catch_up) = &mut range {
+                if let Some(piece) = catch_up.next(log) {
+                    return Some(piece);
+                }
+                range = None;
+            }
+            loop {
+                let entry = log.get(at.pos)?;
+                let piece = Piece { entry, pos: at.pos, from: at.packet };
+                let track = entry.batch.track();
+                if self.mask.contains(track) && !entry.batch.is_empty() {
+                    if !entry.is_media() {
+                        at = Place::at(at.pos + 1);
+                        return Some(piece);
+                    }
+                    if self.wait.contains(track) {
+                        if entry.key.is_some() {
+                            return None;
+                        }
+                    } else {
+                        if entry.step > padding_jump && at.pos != self.cursor.pos {
+                            return None;
+                        }
+                        at = Place::at(at.pos + 1);
+                        return Some(piece);
+                    }
+                }
+                at = Place::at(at.pos + 1);
+            }
+        })
+    }
+
+    /// The socket took `n` bytes of what was offered, the egress's own already subtracted.
+    pub(crate) fn consume(&mut self, cx: &mut Context<'_>, egress: &mut Egress, mut n: usize) {
+        while n > 0
+            && let Some(frame) = self.private.pop()
+        {
+            cx.stats.packets += 1;
+            cx.stats.octets += frame.len().saturating_sub(FRAME_HEADER_BYTES) as u64;
+            if n < frame.len() {
+                egress.hold(|rest| rest.extend_from_slice(frame.get(n..).unwrap_or_default()));
+            }
+            n = n.saturating_sub(frame.len());
+        }
+        while n > 0 {
+            let Some(piece) = self.pieces(cx.log, cx.limits).next() else { break };
+            n = self.take(cx, egress, piece, n);
+        }
+    }
+
+    /// The socket took up to `n` bytes of `piece`; returns those beyond it.
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        egress: &mut Egress,
+        piece: Piece<'_>,
+        n: usize,
+    ) -> usize {
+        let batch = &piece.entry.batch;
+        let from = piece.from as usize;
+        let begin = batch.framed_start(from);
+        let stop = begin + n;
+        let beyond = stop.saturating_sub(batch.framed_len());
+        let mut taken = batch.len();
+        if stop < batch.framed_len() {
+            taken = batch.framed_packet(stop);
+            let cut_at = stop - batch.framed_start(taken);
+            if cut_at > 0 {
+                let channel = self.channel(batch.track(), batch.kind());
+                egress.hold(|rest| hold_rest(rest, batch.packet(taken), channel, cut_at));
+                taken += 1;
+            }
+        }
+        let bytes = (batch.start_of(taken) - batch.start_of(from)) as u64;
+        let packets = (taken - from) as u64;
+        cx.stats.packets += packets;
+        cx.stats.octets += bytes;
+        if piece.entry.is_media() {
+            self.passed += Amount { bytes, packets };
+            if let (Some(last), Some(sent)) = (
+                taken.checked_sub(1).and_then(|index| batch.ext_seq(index)),
+                self.sent.get_mut(self.mask.rank(batch.track())),
+            ) {
+                *sent = last.0;
+            }
+        }
+        let next = if taken < batch.len() {
+            Place { pos: piece.pos, packet: taken as u32 }
+        } else {
+            Place::at(piece.pos + 1)
+        };
+        match &mut self.catch_up {
+            Some(range) if range.place.pos <= piece.pos && piece.pos < range.until => {
+                range.place = next;
+            }
+            _ => {
+                self.catch_up = None;
+                self.walk_to(cx, piece.pos);
+                self.cursor = next;
+            }
+        }
+        if self.catch_up.is_some_and(|range| range.is_over(cx.log)) {
+            self.catch_up = None;
+        }
+        beyond
+    }
+
+    /// Passes over the entries before `pos` that the walk left out.
+    fn walk_to(&mut self, cx: &mut Context<'_>, pos: u64) {
+        while self.cursor.pos < pos {
+            match cx.log.get(self.cursor.pos) {
+                Some(entry) if self.mask.contains(entry.batch.track()) => {
+                    self.skip(cx.stats, entry);
+                }
+                _ => self.cursor = Place::at(self.cursor.pos + 1),
+            }
+        }
+    }
+
+    /// Appends the frames of `piece` with this reader's channels, until `out` holds `limit`.
+    pub(crate) fn copy_frames(&self, piece: &Piece<'_>, limit: usize, out: &mut Vec<u8>) {
+        let batch = &piece.entry.batch;
+        let channel = self.channel(batch.track(), batch.kind());
+        for index in piece.from as usize..batch.len() {
+            if out.len() >= limit {
+                return;
+            }
+            frame_onto(out, channel, batch.packet(index));
+        }
+    }
+
+    /// The channel for a track's media or reports.
+    pub(crate) fn channel(&self, track: TrackId, kind: EntryKind) -> u8 {
+        channel(self.channels.as_ref(), track, kind)
+    }
+}
+
+/// The channel for a track's media or reports, the usual one where none was asked for.
+pub(crate) fn channel(channels: Option<&Channels>, track: TrackId, kind: EntryKind) -> u8 {
+    let (rtp, rtcp) = channels
+        .into_iter()
+        .flatten()
+        .find(|(of, ..)| *of == track)
+        .map_or_else(|| track.usual_channels(), |&(_, rtp, rtcp)| (rtp, rtcp));
+    if kind == EntryKind::Media { rtp } else { rtcp }
+}
+
+impl CatchUp {
+    /// The next piece of it, which it then has passed.
+    pub(crate) fn next<'a>(&mut self, log: &'a Log) -> Option<Piece<'a>> {
+        while self.place.pos < self.until {
+            let at = self.place;
+            let entry = log.get(at.pos)?;
+            self.place = Place::at(at.pos + 1);
+            if entry.is_media() && entry.batch.track() == self.track {
+                return Some(Piece { entry, pos: at.pos, from: at.packet });
+            }
+        }
+        None
+    }
+
+    pub(crate) fn is_over(mut self, log: &Log) -> bool {
+        self.next(log).is_none()
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(mut self, log: &Log) -> Amount {
+        let mut sum = Amount::default();
+        self.place = self.place.max(Place::at(log.base()));
+        while let Some(piece) = self.next(log) {
+            sum += Amount::of(&piece.entry.batch, piece.from);
+        }
+        sum
+    }
+}
+
+/// Appends what is left of a frame of which `sent` bytes are gone.
+fn hold_rest(rest: &mut Vec<u8>, packet: &[u8], channel: u8, sent: usize) {
+    if let Some(after_header) = sent.checked_sub(FRAME_HEADER_BYTES) {
+        rest.extend_from_slice(packet.get(after_header..).unwrap_or_default());
+    } else {
+        let begin = rest.len();
+        frame_onto(rest, channel, packet);
+        rest.drain(begin..begin + sent);
+    }
+}

@@ -1,0 +1,120 @@
+//! Serving TCP readers: what to write next, and what became of the write.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use crate::audience::{Audience, Reader, ReaderKey};
+use crate::egress::{Egress, MAX_SLICES};
+use crate::reader::{Context, TcpReader};
+
+/// The most bytes copied into scratch for one write to a reader that the shared images do not
+/// serve (one frame may go beyond it).
+pub const MAX_SCRATCH_BYTES: usize = 65_536;
+
+impl<A: Copy> Audience<A> {
+    /// The TCP reader after `after`, or the first one: iteration that goes on after the caller
+    /// has done something else, even if that reader has left.
+    pub fn next_tcp(&self, after: Option<ReaderKey>) -> Option<ReaderKey> {
+        let from = after.map_or(0, |key| key.index as usize + 1);
+        (from..self.stats.len()).find_map(|index| {
+            let slot = self.slots.get(index)?;
+            matches!(slot.reader, Reader::Tcp(_)).then(|| ReaderKey::new(index, slot.generation))
+        })
+    }
+
+    /// What the socket of reader `key` gets next, whole frames but for the end of a cut one;
+    /// empty if there is nothing to send now.
+    ///
+    /// Decides about shedding and jumps. `scratch` serves readers that need bytes of their own.
+    /// After the write, call [`Audience::consume`] with what the socket took, and then this
+    /// again: it may have stopped short of what could be sent. If the socket takes nothing,
+    /// `consume` need not be called.
+    pub fn slices<'a>(
+        &'a mut self,
+        now: Instant,
+        key: ReaderKey,
+        egress: &'a Egress,
+        scratch: &'a mut Vec<u8>,
+        out: &mut SmallVec<[IoSlice<'a>; MAX_SLICES]>,
+    ) {
+        out.clear();
+        egress.pending_slices(out);
+        let Some((reader, mut cx)) = self.tcp_reader(now, key) else { return };
+        reader.settle(&mut cx);
+        reader.note_offer(now, !out.is_empty() || !reader.is_idle(cx.log));
+        // With no slice to spare there may be answers that did not find room: they go first.
+        if out.len() + 1 >= MAX_SLICES {
+            return;
+        }
+        let Some(Reader::Tcp(reader)) = self.slot(key).map(|slot| &slot.reader) else { return };
+        for frame in reader.private() {
+            if out.len() == MAX_SLICES {
+                return;
+            }
+            out.push(IoSlice::new(frame));
+        }
+        let pieces = reader.pieces(&self.log, &self.limits);
+        if reader.takes_usual_channels() {
+            for piece in pieces.take(MAX_SLICES - out.len()) {
+                let batch = &piece.entry.batch;
+                let framed = batch.interleaved();
+                self.log.count_framed(piece.entry);
+                let begin = batch.framed_start(piece.from as usize);
+                out.push(IoSlice::new(framed.get(begin..).unwrap_or_default()));
+            }
+        } else if out.len() < MAX_SLICES {
+            scratch.clear();
+            for piece in pieces {
+                if scratch.len() >= MAX_SCRATCH_BYTES {
+                    break;
+                }
+                reader.copy_frames(&piece, MAX_SCRATCH_BYTES, scratch);
+            }
+            if !scratch.is_empty() {
+                out.push(IoSlice::new(scratch));
+            }
+        }
+    }
+
+    /// The socket of reader `key` took `n` bytes of what [`Audience::slices`] offered.
+    pub fn consume(&mut self, now: Instant, key: ReaderKey, egress: &mut Egress, n: usize) {
+        let left = egress.consume_pending(n);
+        let Some((reader, mut cx)) = self.tcp_reader(now, key) else { return };
+        reader.consume(&mut cx, egress, left);
+        if n > 0 {
+            reader.note_progress(now, cx.log);
+        }
+    }
+
+    /// Tells how many bytes the kernel holds unsent or unacknowledged for a TCP reader (Linux:
+    /// `SIOCOUTQ`); they count as lag until the next call.
+    pub fn note_kernel_bytes(&mut self, key: ReaderKey, bytes: u32) {
+        if let Some(Reader::Tcp(reader)) = self.slot_mut(key).map(|slot| &mut slot.reader) {
+            reader.kernel = bytes;
+        }
+    }
+
+    fn tcp_reader(
+        &mut self,
+        now: Instant,
+        key: ReaderKey,
+    ) -> Option<(&mut TcpReader, Context<'_>)> {
+        let slot = self
+            .slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        let Reader::Tcp(reader) = &mut slot.reader else { return None };
+        let cx = Context {
+            now,
+            key,
+            log: &self.log,
+            limits: &self.limits,
+            video: self.video,
+            stats: self.stats.get_mut(key.index as usize)?,
+            events: &mut self.events,
+        };
+        Some((reader, cx))
+    }
+}

@@ -1,0 +1,117 @@
+//! Serving UDP readers: the same bytes to many destinations.
+
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::ReaderKey;
+use crate::audience::{Audience, Reader, Slot};
+use crate::batch::Run;
+use crate::event::{AudienceEvent, CutReason, Events, Lag, ReaderStats};
+use crate::limits::FanOutLimits;
+use crate::log::Log;
+use crate::seats::Who;
+use crate::track::TrackMask;
+
+/// The most destinations one [`UdpSend`] has.
+pub const MAX_DESTINATIONS: usize = 64;
+
+/// The next datagrams of a socket group.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpSend<'a, A> {
+    /// One datagram, or several of equal size one after the other, the last possibly shorter.
+    pub payload: &'a [u8],
+    /// The size of each datagram; `None` if the payload is one.
+    pub segment: Option<usize>,
+    /// Whether it leaves from the RTCP socket of the pair.
+    pub rtcp: bool,
+    /// Where it goes, at most [`MAX_DESTINATIONS`].
+    pub to: &'a [A],
+}
+
+impl<A: Copy> Audience<A> {
+    /// The next datagrams for one socket group; `None` if there is nothing to send now.
+    ///
+    /// Call [`Audience::udp_sent`] with what became of them and then this again. If the socket
+    /// is blocked, wait for it and call this again: the same is offered, but for what is older
+    /// than [`FanOutLimits::udp_max_age`] by then, which is dropped and counted. The caller may
+    /// stop between two calls at any time.
+    pub fn udp_next(&mut self, now: Instant, group: usize) -> Option<UdpSend<'_, A>> {
+        let (found, mut shared) = self.group(group);
+        let found = found?;
+        found.offered = found.offer(now, &mut shared);
+        self.groups.get(group)?.lend(&self.log)
+    }
+
+    /// What became of the last offer: the first `sent` destinations took it; with `next_failed`
+    /// the one after them refused it, which is counted, and it is skipped.
+    pub fn udp_sent(&mut self, _now: Instant, group: usize, sent: usize, next_failed: bool) {
+        let (found, mut shared) = self.group(group);
+        if let Some(found) = found {
+            found.sent(&mut shared, sent, next_failed);
+        }
+    }
+
+    /// Limits GSO sends of one socket group to `segments` from the next run on; 1 turns GSO off
+    /// for a socket that refuses it.
+    pub fn limit_segments(&mut self, group: usize, segments: usize) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.max_segments = Some(segments.max(1));
+        }
+    }
+}
+
+/// What the groups of an audience share.
+pub(crate) struct Shared<'a> {
+    pub(crate) number: usize,
+    pub(crate) log: &'a Log,
+    pub(crate) limits: &'a FanOutLimits,
+    pub(crate) video: TrackMask,
+    pub(crate) slots: &'a mut Slab<Slot>,
+    pub(crate) stats: &'a mut [ReaderStats],
+    pub(crate) events: &'a mut Events,
+}
+
+impl Shared<'_> {
+    /// Counts a run that `sent` destinations took and `failed` refused, from index `done` on;
+    /// `unsendable` packets before it no datagram can carry.
+    pub(crate) fn count(
+        &mut self,
+        who: &[Who],
+        (sent, failed): (usize, usize),
+        run: &Run,
+        unsendable: usize,
+    ) {
+        let (packets, octets) = (run.packets.len() as u64, run.bytes.len() as u64);
+        for (index, who) in who.iter().take(sent + failed).enumerate() {
+            let Some(stats) = self.stats.get_mut(who.key.index as usize) else { continue };
+            stats.dropped += unsendable as u64;
+            if index < sent {
+                stats.packets += packets;
+                stats.octets += octets;
+            } else {
+                stats.send_errors += packets;
+            }
+        }
+    }
+
+    /// Counts datagrams that became too old, the oldest of them by `behind`.
+    pub(crate) fn dropped(&mut self, packets: u64, behind: Duration) {
+        if packets > 0 {
+            let group = self.number;
+            self.events.push(AudienceEvent::UdpDropped { group, behind, packets });
+        }
+    }
+
+    /// Cuts a reader, once.
+    pub(crate) fn cut(&mut self, key: ReaderKey, reason: CutReason) {
+        if let Some(slot) = self.slots.get_mut(key.index as usize)
+            && slot.generation == key.generation
+            && let Reader::Udp { is_cut, .. } = &mut slot.reader
+            && !std::mem::replace(is_cut, true)
+        {
+            let behind = Lag::default();
+            self.events.push(AudienceEvent::Cut { reader: key, reason, behind });
+        }
+    }
+}
