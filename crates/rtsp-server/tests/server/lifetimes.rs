@@ -1,0 +1,231 @@
+//! Signs of life, and what happens without them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rtsp_proto::StatusCode;
+use rtsp_server::{CloseReason, EndReason, ServerOptions, SessionId};
+
+use crate::rig::{CAM, Rig, TCP, UDP, described, secs};
+
+/// Seconds until the session is ended when nothing more happens.
+fn lives_on(rig: &mut Rig, session: SessionId) -> u64 {
+    for second in 1..1000 {
+        rig.pass(secs(1));
+        if rig.server.session(&session).is_none() {
+            return second;
+        }
+    }
+    panic!("it lives for ever")
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+#[test]
+fn a_dead_udp_reader_is_reclaimed_after_65_seconds() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    rig.pass(Duration::from_millis(64_999));
+    assert!(rig.server.session(&session).is_some());
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.ended(), [(session, EndReason::TimedOut)]);
+    assert_eq!(rig.closings(), [(conn, CloseReason::SessionEnded(EndReason::TimedOut))]);
+    assert_eq!(rig.server.stats().reclaimed, 1);
+    assert_eq!(rig.server.poll_timeout(), None);
+}
+
+#[test]
+fn a_session_that_never_plays_is_reclaimed_as_well() {
+    let mut rig = Rig::open();
+    let conn = rig.connect();
+    let session = rig.setup(conn, 0, UDP, None);
+    assert_eq!(lives_on(&mut rig, session), 65);
+}
+
+#[test]
+fn reports_from_its_own_port_keep_a_reader_alive_and_no_other() {
+    let mut rig = Rig::open();
+    let (_, one) = rig.player(UDP);
+    let (_, other) = rig.player("RTP/AVP;unicast;client_port=7000-7001");
+    for _ in 0..10 {
+        rig.pass(secs(20));
+        rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:5001"));
+    }
+    assert!(rig.server.session(&one).is_some());
+    assert_eq!(rig.ended(), [(other, EndReason::TimedOut)]);
+    assert_eq!(lives_on(&mut rig, one), 65);
+}
+
+#[test]
+fn reports_from_a_port_that_nat_made_up_keep_the_addresss_readers_alive() {
+    let mut rig = Rig::open();
+    let (_, session) = rig.player(UDP);
+    for _ in 0..10 {
+        rig.pass(secs(20));
+        rig.server.on_rtcp_from(rig.now, addr("[::ffff:192.0.2.1]:61234"));
+    }
+    assert_eq!(lives_on(&mut rig, session), 65);
+}
+
+#[test]
+fn reports_from_another_address_keep_nobody_alive() {
+    let mut rig = Rig::open();
+    let (_, session) = rig.player(UDP);
+    rig.pass(secs(60));
+    rig.server.on_rtcp_from(rig.now, addr("192.0.2.2:5001"));
+    assert_eq!(lives_on(&mut rig, session), 5);
+}
+
+#[test]
+fn reports_over_udp_do_not_keep_an_interleaved_session_alive() {
+    let mut rig = Rig::open();
+    let (_, session) = rig.player(TCP);
+    rig.pass(secs(60));
+    rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:5001"));
+    assert_eq!(lives_on(&mut rig, session), 5);
+}
+
+#[test]
+fn an_old_report_of_an_address_does_not_outlast_its_sessions() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    rig.pass(secs(20));
+    rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:61234"));
+    let named = format!("Session: {session}");
+    assert_eq!(rig.call(conn, "TEARDOWN", CAM, &[&named]).status, StatusCode::OK);
+    let second = rig.setup(conn, 0, UDP, None);
+    assert_eq!(lives_on(&mut rig, second), 65);
+}
+
+#[test]
+fn any_request_of_its_connection_keeps_a_session_alive() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    let named = format!("Session: {session}");
+    for (method, headers) in
+        [("OPTIONS", vec![named.as_str()]), ("GET_PARAMETER", vec![]), ("OPTIONS", vec![])]
+    {
+        rig.pass(secs(60));
+        rig.call(conn, method, CAM, &headers);
+    }
+    assert_eq!(lives_on(&mut rig, session), 65);
+}
+
+#[test]
+fn bytes_taken_keep_an_interleaved_session_alive() {
+    let mut rig = Rig::open();
+    let (_, session) = rig.player(TCP);
+    for _ in 0..10 {
+        rig.pass(secs(60));
+        rig.server.on_progress(rig.now, session);
+    }
+    assert_eq!(lives_on(&mut rig, session), 65);
+}
+
+#[test]
+fn interleaved_reports_keep_their_session_alive() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(TCP);
+    for _ in 0..10 {
+        rig.pass(secs(60));
+        let _ = rig.feed(conn, b"$\x01\x00\x04abcd");
+    }
+    assert_eq!(lives_on(&mut rig, session), 65);
+}
+
+#[test]
+fn a_session_over_udp_outlives_its_connection_until_it_is_reclaimed() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    rig.closed(conn);
+    assert_eq!(rig.ended(), []);
+    assert_eq!(rig.server.session(&session).expect("a session").conn, None);
+    assert_eq!(lives_on(&mut rig, session), 65);
+    assert_eq!(rig.closings(), []);
+}
+
+#[test]
+fn a_session_over_udp_is_taken_up_by_a_new_connection_of_the_same_address() {
+    let mut rig = Rig::open();
+    let (old, session) = rig.player(UDP);
+    rig.closed(old);
+    let named = format!("Session: {session}");
+    let stranger = rig.connect_from("192.0.2.2");
+    for method in ["GET_PARAMETER", "OPTIONS", "PAUSE", "PLAY", "TEARDOWN"] {
+        let response = rig.call(stranger, method, CAM, &[&named]);
+        assert_eq!(response.status, StatusCode::SESSION_NOT_FOUND, "{method}");
+    }
+    let conn = rig.connect();
+    assert_eq!(rig.call(conn, "GET_PARAMETER", CAM, &[&named]).status, StatusCode::OK);
+    assert_eq!(rig.server.session(&session).expect("a session").conn, Some(conn));
+    assert_eq!(rig.call(conn, "TEARDOWN", CAM, &[&named]).status, StatusCode::OK);
+}
+
+#[test]
+fn an_interleaved_session_ends_with_its_connection_and_answers_to_no_other() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(TCP);
+    let other = rig.connect();
+    let named = format!("Session: {session}");
+    for method in ["GET_PARAMETER", "OPTIONS", "PAUSE", "TEARDOWN"] {
+        let response = rig.call(other, method, CAM, &[&named]);
+        assert_eq!(response.status, StatusCode::SESSION_NOT_FOUND, "{method}");
+    }
+    rig.closed(conn);
+    assert_eq!(rig.ended(), [(session, EndReason::ConnectionClosed)]);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_after_10_seconds() {
+    let mut rig = Rig::open();
+    let conn = rig.connect();
+    let _ = rig.feed(conn, b"OPTIONS * RTSP/1.0\r\nCSeq: ");
+    rig.pass(Duration::from_millis(9_999));
+    assert_eq!(rig.closings(), []);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.closings(), [(conn, CloseReason::NoRequest)]);
+}
+
+#[test]
+fn a_connection_without_a_session_is_closed_60_seconds_after_its_last_request() {
+    let mut rig = Rig::open();
+    let conn = rig.connect();
+    for _ in 0..3 {
+        rig.call(conn, "OPTIONS", "*", &[]);
+        rig.pass(Duration::from_millis(59_999));
+    }
+    // Half a request is none.
+    let _ = rig.feed(conn, b"OPTIONS * RTSP/1.0\r\nCSeq: ");
+    assert_eq!(rig.closings(), []);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.closings(), [(conn, CloseReason::Idle)]);
+}
+
+#[test]
+fn a_connection_is_not_idle_while_it_has_a_session_or_waits_for_an_answer() {
+    let options = ServerOptions { describe_deadline: secs(100), ..ServerOptions::default() };
+    let mut rig = Rig::new(options);
+    let (playing, session) = rig.player(TCP);
+    let waiting = rig.connect();
+    rig.send(waiting, "DESCRIBE", CAM, &[]);
+    let (id, _) = rig.asked();
+    for _ in 0..9 {
+        rig.pass(secs(10));
+        rig.server.on_progress(rig.now, session);
+    }
+    assert_eq!(rig.closings(), []);
+    let _ = rig.answer(id, described());
+    rig.pass(secs(59));
+    assert_eq!(rig.closings(), []);
+    rig.pass(secs(1));
+    assert_eq!(rig.closings(), [(waiting, CloseReason::Idle)]);
+    rig.server.on_progress(rig.now, session);
+    assert_eq!(
+        rig.call(playing, "TEARDOWN", CAM, &[&format!("Session: {session}")]).status,
+        StatusCode::OK
+    );
+    rig.pass(secs(60));
+    assert_eq!(rig.closings(), [(playing, CloseReason::Idle)]);
+}
