@@ -193,6 +193,7 @@ impl Reorder {
         // What was let in but never pulled is nobody's: its numbers are used again.
         self.numbering.forget_source(self.next.map(|next| ExtSeq(next.0.saturating_sub(1))));
         self.passed = 0;
+        self.released = ExtSeq(0);
     }
 
     /// What has become of packets so far.

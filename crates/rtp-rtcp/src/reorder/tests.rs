@@ -222,6 +222,19 @@ fn a_new_session_goes_on_after_what_was_pulled() {
 }
 
 #[test]
+fn what_was_released_before_a_new_session_releases_nothing_in_it() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.pass(0, 10), [10]);
+    assert_eq!(bench.pass(0, 19), []);
+    assert_eq!(bench.push(0, 30_000), Admit::Queued);
+    assert_eq!(bench.push(0, 30_001), Admit::Restarted);
+    bench.reorder.clear();
+    assert_eq!(bench.pass(1, 500), [11]);
+    assert_eq!(bench.pass(1, 502), []);
+    assert_eq!(bench.due(), Some(101));
+}
+
+#[test]
 fn clearing_a_window_that_was_never_used_changes_nothing() {
     let mut bench = Bench::new();
     bench.reorder.clear();
