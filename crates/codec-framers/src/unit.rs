@@ -1,0 +1,199 @@
+//! Where units begin.
+
+use rtp_rtcp::{ExtSeq, RtpTime};
+
+use crate::glance::Glance;
+
+/// How many packets before a picture are counted to its unit although their timestamps differ.
+pub const MAX_HEADER_PACKETS: u32 = 64;
+
+/// Puts the glances of one unit together and says where key units begin.
+///
+/// A unit is what has one timestamp; a packet of delimiters or parameter sets stamped with an
+/// earlier time still belongs to the picture after it. Where timestamps stand still, marker bits
+/// and what begins a picture tell units apart; marker bits alone do not, since some senders set
+/// them on every slice.
+#[derive(Clone, Debug, Default)]
+pub struct UnitTracker {
+    unit: Option<Unit>,
+}
+
+#[derive(Clone, Debug)]
+struct Unit {
+    first: ExtSeq,
+    last: ExtSeq,
+    timestamp: RtpTime,
+    packets: u32,
+    /// Whether some of the picture was seen.
+    picture: bool,
+    /// Whether the last packet was marked as the last one.
+    ended: bool,
+    /// Whether it was reported as a key unit.
+    reported: bool,
+}
+
+impl UnitTracker {
+    /// Begins with the next packet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the glance at one packet, in the order of their numbers.
+    ///
+    /// Answers once per unit, as soon as it is known to be one that a decoder can start at: with
+    /// the number of the first packet of that unit, which may have come before. A unit whose
+    /// beginning was lost counts from its first packet seen.
+    #[must_use]
+    pub fn on_packet(&mut self, seq: ExtSeq, timestamp: RtpTime, glance: Glance) -> Option<ExtSeq> {
+        if glance.foreign {
+            return None;
+        }
+        if self.unit.as_ref().is_some_and(|unit| unit.is_over(seq, timestamp, glance)) {
+            self.unit = None;
+        }
+        let unit = self.unit.get_or_insert(Unit {
+            first: seq,
+            last: seq,
+            timestamp,
+            packets: 0,
+            picture: false,
+            ended: false,
+            reported: false,
+        });
+        unit.last = seq;
+        unit.timestamp = timestamp;
+        unit.packets = unit.packets.saturating_add(1);
+        unit.picture |= glance.picture;
+        unit.ended = glance.unit_end;
+        if glance.random_access && !unit.reported {
+            unit.reported = true;
+            return Some(unit.first);
+        }
+        None
+    }
+}
+
+impl Unit {
+    /// Whether the next packet belongs to the next unit.
+    fn is_over(&self, seq: ExtSeq, timestamp: RtpTime, glance: Glance) -> bool {
+        let moved = timestamp != self.timestamp;
+        if self.picture {
+            return moved || (glance.begins && (self.ended || glance.parameter_sets));
+        }
+        // Numbers of foreign packets between look like a loss: then the timestamps decide.
+        moved && (seq != self.last.next() || self.packets >= MAX_HEADER_PACKETS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETS: Glance = Glance {
+        random_access: false,
+        parameter_sets: true,
+        picture: false,
+        begins: true,
+        unit_end: false,
+        foreign: false,
+    };
+    const KEY: Glance = Glance {
+        random_access: true,
+        parameter_sets: false,
+        picture: true,
+        begins: true,
+        unit_end: false,
+        foreign: false,
+    };
+    const KEY_WITHIN: Glance = Glance { begins: false, ..KEY };
+    const OTHER: Glance = Glance { random_access: false, ..KEY };
+
+    fn marked(glance: Glance) -> Glance {
+        Glance { unit_end: true, ..glance }
+    }
+
+    /// Feeds `(number, timestamp, glance)` and lists `(number, answer)` of each answer.
+    fn answers(packets: &[(u64, u32, Glance)]) -> Vec<(u64, u64)> {
+        let mut tracker = UnitTracker::new();
+        let mut answers = Vec::new();
+        for &(seq, timestamp, glance) in packets {
+            if let Some(first) = tracker.on_packet(ExtSeq(seq), RtpTime(timestamp), glance) {
+                answers.push((seq, first.0));
+            }
+        }
+        answers
+    }
+
+    #[test]
+    fn a_key_unit_begins_at_its_parameter_sets_and_is_told_once() {
+        let packets = [
+            (1, 0, marked(OTHER)),
+            (2, 10, SETS),
+            (3, 10, SETS),
+            (4, 10, KEY),
+            (5, 10, marked(KEY_WITHIN)),
+            (6, 20, marked(OTHER)),
+            (7, 30, KEY),
+        ];
+        assert_eq!(answers(&packets), [(4, 2), (7, 7)]);
+    }
+
+    #[test]
+    fn parameter_sets_stamped_and_marked_for_themselves_belong_to_the_picture_after_them() {
+        let packets =
+            [(1, 0, marked(OTHER)), (2, 9, marked(SETS)), (3, 9, marked(SETS)), (4, 10, KEY)];
+        assert_eq!(answers(&packets), [(4, 2)]);
+    }
+
+    #[test]
+    fn parameter_sets_with_the_time_of_the_picture_before_begin_the_next() {
+        let packets = [(1, 0, OTHER), (2, 0, SETS), (3, 10, KEY)];
+        assert_eq!(answers(&packets), [(3, 2)]);
+    }
+
+    #[test]
+    fn parameter_sets_before_a_lost_picture_are_not_those_of_the_next() {
+        let packets = [(1, 0, SETS), (9, 10, KEY)];
+        assert_eq!(answers(&packets), [(9, 9)]);
+    }
+
+    #[test]
+    fn a_unit_whose_beginning_was_lost_counts_from_its_first_packet_seen() {
+        let packets = [(1, 0, marked(OTHER)), (5, 10, KEY_WITHIN), (6, 10, KEY_WITHIN)];
+        assert_eq!(answers(&packets), [(5, 5)]);
+    }
+
+    #[test]
+    fn a_marker_on_every_slice_makes_no_second_unit() {
+        let packets = [(1, 0, marked(KEY)), (2, 0, marked(KEY_WITHIN)), (3, 0, marked(KEY_WITHIN))];
+        assert_eq!(answers(&packets), [(1, 1)]);
+    }
+
+    #[test]
+    fn units_are_told_apart_where_timestamps_stand_still() {
+        let packets = [
+            (1, 0, marked(KEY)),
+            (2, 0, marked(OTHER)),
+            (3, 0, SETS),
+            (4, 0, KEY),
+            (5, 0, marked(KEY_WITHIN)),
+            (6, 0, marked(KEY)),
+        ];
+        assert_eq!(answers(&packets), [(1, 1), (4, 3), (6, 6)]);
+    }
+
+    #[test]
+    fn foreign_packets_change_nothing() {
+        let foreign = Glance { foreign: true, ..Glance::default() };
+        let packets = [(1, 0, SETS), (2, 77, foreign), (3, 0, KEY)];
+        assert_eq!(answers(&packets), [(3, 1)]);
+    }
+
+    #[test]
+    fn packets_without_any_picture_do_not_make_one_endless_unit() {
+        let mut packets: Vec<_> = (0..1000).map(|n| (n, n as u32, SETS)).collect();
+        packets.push((1000, 1000, KEY));
+        let [(1000, first)] = answers(&packets)[..] else { panic!() };
+        assert!(first >= 1000 - u64::from(MAX_HEADER_PACKETS), "{first}");
+    }
+}
