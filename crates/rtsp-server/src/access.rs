@@ -10,6 +10,7 @@ use crate::ids::SessionId;
 use crate::reply::Reply;
 use crate::requests::{At, no_session};
 use crate::server::Server;
+use crate::timers::later;
 
 /// A reader that has shown who it is: the user's name, or nothing where nobody is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +46,7 @@ impl Server {
         let peer = conn.peer;
         let too_many = failures >= self.options.failures_per_connection;
         conn.turn = Turn::Delayed {
-            until: at.now + self.options.failure_delay,
+            until: later(at.now, self.options.failure_delay),
             cseq: Some(at.cseq),
             reply,
             close: too_many.then_some(CloseReason::Unauthorized),

@@ -12,6 +12,7 @@ use crate::ids::{AskId, SessionId};
 use crate::options::ServerOptions;
 use crate::reply::Reply;
 use crate::session::SessionTrack;
+use crate::timers::later;
 
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -94,9 +95,9 @@ impl Conn {
         match &self.turn {
             Turn::Shell(pending) => Some(pending.deadline),
             Turn::Delayed { until, .. } => Some(*until),
-            Turn::Reader if !self.spoke => Some(self.quiet_since + options.first_request),
+            Turn::Reader if !self.spoke => Some(later(self.quiet_since, options.first_request)),
             Turn::Reader if self.sessions.is_empty() => {
-                Some(self.quiet_since + options.idle_connection)
+                Some(later(self.quiet_since, options.idle_connection))
             }
             Turn::Reader => None,
         }

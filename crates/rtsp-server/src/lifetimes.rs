@@ -7,7 +7,7 @@ use crate::conn::{Pending, Turn};
 use crate::ids::{ConnId, SessionId};
 use crate::reply::Reply;
 use crate::server::Server;
-use crate::timers::Key;
+use crate::timers::{Key, later};
 use rtsp_proto::StatusCode;
 
 impl Server {
@@ -67,7 +67,7 @@ impl Server {
             Some(reported) => session.alive.max(reported),
             None => session.alive,
         };
-        let end = alive + self.options.reclaim_after;
+        let end = later(alive, self.options.reclaim_after);
         if end > now {
             return self.timers.arm(Key::Session(id), end);
         }

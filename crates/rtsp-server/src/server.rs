@@ -17,7 +17,7 @@ use crate::ids::{AskId, ConnId, IdSource, SessionId};
 use crate::options::{MAX_MESSAGES_PER_CALL, ServerOptions};
 use crate::reply::Reply;
 use crate::session::{Session, SessionView};
-use crate::timers::{Key, Timers};
+use crate::timers::{Key, Timers, later};
 
 /// The server side of RTSP for all connections of one shard.
 ///
@@ -339,7 +339,7 @@ impl Server {
             session.busy = Some(conn);
         }
         let Some(asking) = self.conns.get_mut(&conn) else { return };
-        asking.turn = Turn::Shell(Pending { id, cseq, deadline: now + wait, what });
+        asking.turn = Turn::Shell(Pending { id, cseq, deadline: later(now, wait), what });
         self.asks.insert(id, conn);
         self.output(Output::Ask { id, ask });
         self.arm_conn(conn);

@@ -14,7 +14,7 @@ use crate::reply::Reply;
 use crate::requests::{At, Step, no_session, target, wrong_state};
 use crate::server::Server;
 use crate::session::{Session, SessionTrack};
-use crate::timers::Key;
+use crate::timers::{Key, later};
 
 impl Server {
     pub(crate) fn on_setup(&mut self, at: At, request: &Request) -> Result<Step, Reply> {
@@ -141,7 +141,7 @@ impl Server {
         if let Some(conn) = self.conns.get_mut(&at.conn) {
             conn.sessions.push(id);
         }
-        self.timers.arm(Key::Session(id), at.now + self.options.reclaim_after);
+        self.timers.arm(Key::Session(id), later(at.now, self.options.reclaim_after));
         Ok(id)
     }
 

@@ -1,7 +1,7 @@
 //! When something is due next: one entry for each connection and session.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::{ConnId, SessionId};
 
@@ -57,10 +57,15 @@ impl Timers {
     }
 }
 
+/// `wait` after `at`; a wait beyond what the clock can express is as good as ten years.
+pub(crate) fn later(at: Instant, wait: Duration) -> Instant {
+    at.checked_add(wait).unwrap_or_else(|| at + FAR)
+}
+
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     #[test]
@@ -80,5 +85,12 @@ mod tests {
         timers.cancel(b);
         assert_eq!(timers.due(at(100)), None);
         assert_eq!(timers.next(), None);
+    }
+    #[test]
+    fn a_wait_without_end_is_far_away_and_no_panic() {
+        #[expect(clippy::disallowed_methods, reason = "one base instant")]
+        let t0 = Instant::now();
+        assert_eq!(later(t0, Duration::MAX), t0 + FAR);
+        assert_eq!(later(t0, Duration::from_secs(1)), t0 + Duration::from_secs(1));
     }
 }

@@ -5,5 +5,6 @@ mod dialogue;
 mod endings;
 mod lifetimes;
 mod properties;
+mod refusals;
 mod rig;
 mod transports;
