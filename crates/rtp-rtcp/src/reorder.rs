@@ -298,18 +298,14 @@ impl Reorder {
         }
     }
 
-    /// Gives up numbers that have kept others waiting for too long, or too many of them.
+    /// Gives up the numbers before the first that waits, if any has waited for too long, or there
+    /// are too many of them.
     fn give_up(&mut self, now: Instant) {
-        let delay = self.limits.delay;
-        if self.poll_timeout().is_some_and(|due| due <= now) {
-            let overdue = self
-                .queue
-                .iter()
-                .rev()
-                .find(|waiting| now.saturating_duration_since(waiting.since) >= delay);
-            self.released = overdue.map_or(self.released, |waiting| waiting.seq.next());
-        } else if self.queue.len() > self.limits.packets {
-            self.released = self.queue.front().map_or(self.released, |front| front.seq.next());
+        let overdue = self.poll_timeout().is_some_and(|due| due <= now);
+        if (overdue || self.queue.len() > self.limits.packets)
+            && let Some(front) = self.queue.front()
+        {
+            self.released = front.seq.next();
         }
     }
 

@@ -174,6 +174,31 @@ fn the_burst_after_a_stall_passes_as_it_is() {
 }
 
 #[test]
+fn a_stall_made_good_at_twice_the_pace_passes_as_it_is() {
+    let mut bench = Bench::new();
+    let first = bench.stamp(0, 0);
+    for nth in 1..600_u64 {
+        let arrival = (8_000 + nth * 20).max(nth * 40);
+        assert_eq!(ms_between(first, bench.stamp(arrival, nth as i64 * 40)), nth as i32 * 40);
+    }
+    assert_eq!(bench.timeline.refits(), 0);
+}
+
+#[test]
+fn a_stall_while_another_is_made_good_passes_as_it_is() {
+    for between in 50..60 {
+        let mut bench = Bench::new();
+        let first = bench.stamp(0, 0);
+        for nth in 1..400_u64 {
+            let stalled = if nth <= between { 5_000 } else { 10_000 };
+            let arrival = (stalled + nth).max(nth * 40);
+            assert_eq!(ms_between(first, bench.stamp(arrival, nth as i64 * 40)), nth as i32 * 40);
+        }
+        assert_eq!(bench.timeline.refits(), 0);
+    }
+}
+
+#[test]
 fn a_silence_of_the_source_passes_as_it_is() {
     let mut bench = Bench::new();
     let first = bench.stamp(0, 0);
