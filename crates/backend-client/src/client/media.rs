@@ -1,0 +1,252 @@
+//! What comes on the tracks' channels and ports.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtp_rtcp::{
+    RtcpPacket, RtcpWriter, RtpHeader, RtpTime, Seq, Ssrc, looks_like_rtcp, padding_packet,
+    parse_compound,
+};
+
+use super::BackendClient;
+use crate::session::{Path, Remote, Track};
+use crate::state::{Rest, State};
+use crate::{Event, LostReason, Output, Quirk};
+
+impl BackendClient {
+    /// Sends RTCP on a track while it plays: receiver reports, requests for a key frame.
+    pub fn send_rtcp(&mut self, track: usize, data: Bytes) {
+        let State::Playing(session, _) = &self.state else { return };
+        match session.track(track).map(|track| &track.path) {
+            Some(Path::Interleaved { rtcp, .. }) => {
+                let Ok(length) = u16::try_from(data.len()) else { return };
+                let [high, low] = length.to_be_bytes();
+                let mut frame = Vec::with_capacity(4 + data.len());
+                frame.extend_from_slice(&[b'$', *rtcp, high, low]);
+                frame.extend_from_slice(&data);
+                self.send(frame.into());
+            }
+            Some(Path::Udp(udp)) if udp.remote.is_some() => {
+                self.outputs.push_back(Output::SendDatagram { track, rtcp: true, data });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_interleaved(&mut self, now: Instant, channel: u8, data: Bytes) {
+        let Some(session) = self.state.session_mut() else {
+            self.stats.unwanted += 1;
+            return;
+        };
+        let Some((track, rtcp)) = session.track_of_channel(channel) else {
+            self.stats.unknown_channel += 1;
+            self.tolerate(Quirk::UnknownChannel, || {
+                format!("data on channel {channel}, which no track has")
+            });
+            return;
+        };
+        let index = track.offer.index;
+        self.on_media(now, index, rtcp, data);
+    }
+
+    pub(super) fn on_datagram(
+        &mut self,
+        now: Instant,
+        index: usize,
+        rtcp: bool,
+        from: SocketAddr,
+        data: Bytes,
+    ) {
+        let Some(session) = self.state.session_mut() else {
+            self.stats.unwanted += 1;
+            return;
+        };
+        let Some(Track { path: Path::Udp(path), .. }) = session.track_mut(index) else {
+            self.stats.unwanted += 1;
+            return;
+        };
+        let host = from.ip().to_canonical();
+        if !path.hosts.contains(&host) {
+            self.stats.foreign += 1;
+            return;
+        }
+        let from = SocketAddr::new(host, from.port());
+        let learnt = path.learn(from, rtcp);
+        if let Some((Remote { rtp, rtcp }, moved)) = learnt {
+            self.outputs.push_back(Output::ConnectUdp { track: index, rtp, rtcp });
+            if moved {
+                self.tolerate(Quirk::MovedServerPorts, || {
+                    format!("datagrams come from {from}, which was not granted")
+                });
+            }
+        }
+        self.on_media(now, index, rtcp, data);
+    }
+
+    fn on_media(&mut self, now: Instant, index: usize, rtcp: bool, data: Bytes) {
+        match &mut self.state {
+            State::Starting(_) | State::Playing(..) => {}
+            State::Ready(_, Rest::Paused { at, strays }) => {
+                self.stats.unwanted += 1;
+                if !rtcp && now.saturating_duration_since(*at) > PAUSE_GRACE {
+                    *strays += 1;
+                    if *strays > MAX_STRAYS {
+                        self.on_pause_ignored(now);
+                    }
+                }
+                return;
+            }
+            _ => {
+                self.stats.unwanted += 1;
+                return;
+            }
+        }
+        let muxed = !rtcp && looks_like_rtcp(&data);
+        if muxed {
+            self.tolerate(Quirk::MuxedRtcp, || "RTCP came where RTP was expected".to_owned());
+        }
+        if rtcp || muxed {
+            self.on_rtcp(now, index, data);
+        } else {
+            self.on_rtp(now, index, data);
+        }
+    }
+
+    fn on_rtp(&mut self, now: Instant, index: usize, data: Bytes) {
+        let Ok(header) = RtpHeader::parse(&data) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let Some(session) = self.state.session_mut() else { return };
+        let Some(track) = session.track_mut(index) else { return };
+        if track.ssrc != Some(header.ssrc.0) {
+            track.ssrc = Some(header.ssrc.0);
+            track.ended = false;
+        }
+        let weight = track.offer.weight;
+        let by_udp = matches!(track.path, Path::Udp(_));
+        session.last_packet = Some(now);
+        if session.counts(weight) {
+            session.last_counted = Some(now);
+        }
+        self.backoff.on_media();
+        self.redirects = 0;
+        self.play_retried = false;
+        if by_udp {
+            self.on_udp_proven();
+        }
+        self.stats.packets += 1;
+        self.stats.octets += data.len() as u64;
+        self.event(Event::Packet { track: index, data });
+    }
+
+    fn on_rtcp(&mut self, now: Instant, index: usize, data: Bytes) {
+        let Some(session) = self.state.session_mut() else { return };
+        let Some(track) = session.track_mut(index) else { return };
+        let by_udp = matches!(track.path, Path::Udp(_));
+        let Some(bye) = says_bye(&data, track.ssrc) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let ended = bye && !track.ended;
+        track.ended |= bye;
+        let all_ended = ended && session.is_ended();
+        if by_udp {
+            self.on_udp_proven();
+        }
+        self.event(Event::Rtcp { track: index, data });
+        if ended {
+            self.event(Event::TrackEnded { track: index });
+        }
+        if all_ended {
+            self.lose(now, LostReason::Bye);
+        }
+    }
+
+    fn on_udp_proven(&mut self) {
+        self.udp_proven = true;
+        if let State::Playing(_, play) = &mut self.state {
+            play.prove_by = None;
+        }
+    }
+
+    /// Looks for what should have come while playing.
+    pub(super) fn watch(&mut self, now: Instant) {
+        let State::Playing(session, play) = &self.state else { return };
+        if play.prove_by.is_some_and(|by| by <= now) {
+            let waited = self.options.no_packets_after_play;
+            let why = format!("nothing came by UDP for {} s after PLAY", waited.as_secs_f32());
+            self.fall_back(now, &why);
+            return;
+        }
+        if self.silent_at(session, play).is_some_and(|at| at <= now) {
+            let gap = self.options.max_packet_gap.unwrap_or_default();
+            self.lose(now, LostReason::Silent { gap });
+        }
+    }
+
+    fn on_pause_ignored(&mut self, now: Instant) {
+        self.pause = super::Pause::Broken;
+        self.tolerate(Quirk::PauseIgnored, || "media goes on after PAUSE was granted".to_owned());
+        self.forsake(now);
+    }
+
+    /// Opens the way through a NAT for what will come: a packet of each kind from our ports to
+    /// the backend's.
+    pub(super) fn open_nat(&mut self) {
+        let ssrc = Ssrc(self.rng.bits() as u32);
+        let Some(session) = self.state.session() else { return };
+        for track in &session.tracks {
+            let Path::Udp(udp) = &track.path else { continue };
+            if udp.remote.is_none() {
+                continue;
+            }
+            let (index, payload_type) = (track.offer.index, track.offer.payload_type);
+            let rtp = padding_packet(payload_type, Seq(0), RtpTime(0), ssrc);
+            let report = RtcpWriter::new().receiver_report(ssrc, &[]).finish();
+            let rtp = Bytes::copy_from_slice(&rtp);
+            for (rtcp, data) in [(false, rtp), (true, report)] {
+                self.outputs.push_back(Output::SendDatagram { track: index, rtcp, data });
+            }
+        }
+    }
+}
+
+impl crate::session::UdpPath {
+    /// Takes note of where a datagram came from. The backend's addresses, if they are to be
+    /// others than thought so far, and whether it had named some: that happens once, so that
+    /// nobody can lead reports about at will.
+    fn learn(&mut self, from: SocketAddr, rtcp: bool) -> Option<(Remote, bool)> {
+        let beside = |port: Option<u16>| port.map(|port| SocketAddr::new(from.ip(), port));
+        let (remote, moved) = match self.remote {
+            None if rtcp => {
+                (Remote { rtp: beside(from.port().checked_sub(1))?, rtcp: from }, false)
+            }
+            None => (Remote { rtp: from, rtcp: beside(from.port().checked_add(1))? }, false),
+            Some(_) if self.learnt => return None,
+            Some(known) if rtcp && known.rtcp != from => (Remote { rtcp: from, ..known }, true),
+            Some(_) => return None,
+        };
+        self.learnt = moved;
+        self.remote = Some(remote);
+        Some((remote, moved))
+    }
+}
+
+/// Whether a compound says BYE for the source; `None` if it cannot be read.
+fn says_bye(compound: &[u8], ssrc: Option<u32>) -> Option<bool> {
+    let packets = parse_compound(compound).ok()?;
+    let mut bye = false;
+    for packet in packets {
+        if let RtcpPacket::Bye { ssrcs, .. } = packet {
+            bye |= ssrc.is_none_or(|ssrc| ssrcs.is_empty() || ssrcs.contains(&Ssrc(ssrc)));
+        }
+    }
+    Some(bye)
+}
+
+/// What may still be on its way when PAUSE is answered.
+const PAUSE_GRACE: Duration = Duration::from_secs(2);
+/// How many packets after that show that PAUSE is not obeyed.
+const MAX_STRAYS: u32 = 100;

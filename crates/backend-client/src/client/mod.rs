@@ -1,0 +1,490 @@
+//! The client itself: what goes in, what comes out, and when.
+
+mod advance;
+mod answers;
+mod ending;
+mod media;
+mod requests;
+mod setup;
+
+use std::collections::VecDeque;
+use std::mem::Discriminant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use rtp_rtcp::Now;
+use rtsp_proto::auth::{ClientAuth, Credentials};
+use rtsp_proto::transport::Lower;
+use rtsp_proto::url::{RtspUrl, Scheme};
+use rtsp_proto::{Decoder, Frame, Role, redact};
+use smallvec::SmallVec;
+
+use crate::backoff::Backoff;
+use crate::exchange::Exchanges;
+use crate::keepalive::KeepAlive;
+use crate::quirk::QuirkCounts;
+use crate::rng::Rng;
+use crate::session::Session;
+use crate::state::{After, Doing, State, Step};
+use crate::{Demand, Event, Input, LostReason, Options, Output, Phase, Quirk, TransportChoice};
+
+/// One backend, pulled. See the [crate] for what a shell owes it.
+#[derive(Debug)]
+pub struct BackendClient {
+    options: Options,
+    rng: Rng,
+    state: State,
+    demand: Demand,
+    link: Link,
+    exchanges: Exchanges,
+    backoff: Backoff,
+    keepalive: KeepAlive,
+    /// Where the attempt goes: the source, or where it redirected us.
+    target: RtspUrl,
+    /// How often it did, since media came or the attempt began.
+    redirects: u8,
+    auth: Option<ClientAuth>,
+    /// How media is asked for; once it is TCP for a reason it stays so.
+    lower: Lower,
+    /// UDP brought something once: silence is not UDP's fault any more.
+    udp_proven: bool,
+    /// The shell holds UDP sockets for us.
+    udp_bound: bool,
+    pause: Pause,
+    /// The latest response.
+    heard_at: Instant,
+    /// A session was forgotten at PLAY, and set up anew, since media last came.
+    play_retried: bool,
+    quirks: QuirkCounts,
+    repairs_told: SmallVec<[Discriminant<rtsp_proto::Tolerated>; 4]>,
+    stats: Stats,
+    outputs: VecDeque<Output>,
+    shut_down: bool,
+}
+
+/// The connection.
+#[derive(Debug)]
+enum Link {
+    Closed,
+    /// The shell opens it; by then it must have said how that went.
+    Opening {
+        until: Instant,
+    },
+    Open(Box<OpenLink>),
+}
+
+#[derive(Debug)]
+struct OpenLink {
+    decoder: Decoder,
+    peer: IpAddr,
+    /// Requests the backend has made within what was read at once.
+    requests: usize,
+    /// The beginning of a message that may have to do without its end.
+    held: BytesMut,
+    /// When it will have to.
+    silent_at: Option<Instant>,
+}
+
+/// Whether PAUSE can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    Untold,
+    /// `Public` lists it, or it worked.
+    Offered,
+    /// `Public` lacks it.
+    Unlisted,
+    /// It was refused or not obeyed: never again.
+    Broken,
+}
+
+/// What became of what arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Attempts begun.
+    pub attempts: u64,
+    /// RTP packets given as events.
+    pub packets: u64,
+    /// Octets of them.
+    pub octets: u64,
+    /// Packets dropped because nobody wanted them then: before PLAY, after PAUSE.
+    pub unwanted: u64,
+    /// Datagrams dropped because another host sent them.
+    pub foreign: u64,
+    /// Interleaved frames dropped because no track has their channel.
+    pub unknown_channel: u64,
+    /// Packets dropped because they are neither RTP nor RTCP.
+    pub malformed: u64,
+}
+
+impl BackendClient {
+    /// Begins the first attempt. The seed decides jitter and client nonces: a secret one where
+    /// digest authentication matters.
+    pub fn new(now: Now, options: Options, seed: u64) -> Self {
+        let options = options.bounded();
+        let mut client = Self {
+            rng: Rng::new(seed),
+            state: State::Finished,
+            demand: Demand::Idle,
+            link: Link::Closed,
+            exchanges: Exchanges::default(),
+            backoff: Backoff::new(now.mono),
+            keepalive: KeepAlive::new(now.mono, options.keep_alive),
+            target: options.url.clone(),
+            redirects: 0,
+            auth: None,
+            lower: match options.transport {
+                TransportChoice::Auto | TransportChoice::Udp => Lower::Udp,
+                TransportChoice::Tcp => Lower::Tcp,
+            },
+            udp_proven: false,
+            udp_bound: false,
+            pause: Pause::Untold,
+            heard_at: now.mono,
+            play_retried: false,
+            quirks: QuirkCounts::default(),
+            repairs_told: SmallVec::new(),
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+            shut_down: false,
+            options,
+        };
+        client.begin_attempt(now.mono);
+        client
+    }
+
+    /// What those who read the stream want from now on.
+    pub fn set_demand(&mut self, now: Now, demand: Demand) {
+        if !self.shut_down {
+            self.demand = demand;
+            self.advance(now.mono);
+        }
+    }
+
+    /// A reader asks for the stream: if an attempt is due later, it is made at once, but not
+    /// sooner than the least wait after the one before, nor while rejected credentials are kept
+    /// back.
+    pub fn retry_now(&mut self, now: Now) {
+        if let State::Waiting(retry) = &mut self.state {
+            retry.at = retry.at.min(retry.not_before.max(now.mono));
+            if retry.at <= now.mono {
+                self.begin_attempt(now.mono);
+            }
+        }
+    }
+
+    /// Ends the session, if there is one, and the connection. Nothing follows but what is still to
+    /// be carried out; within a second [`Self::is_finished`] says so.
+    pub fn shutdown(&mut self, now: Now) {
+        self.shut_down = true;
+        self.demand = Demand::Idle;
+        let now = now.mono;
+        match &mut self.state {
+            State::Finished => {}
+            State::Leaving(after) => {
+                *after = After::Finish;
+                self.exchanges.hurry(now + FAREWELL);
+            }
+            _ => self.depart(now, After::Finish, FAREWELL),
+        }
+    }
+
+    /// Whether it is shut down and over.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
+    /// Takes what the shell has to tell.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        let now = now.mono;
+        match input {
+            Input::Connected { local: _, peer } => self.on_connected(now, peer.ip()),
+            Input::ConnectFailed { why } => {
+                if matches!(self.link, Link::Opening { .. }) {
+                    self.link = Link::Closed;
+                    self.lose(now, LostReason::NoConnection { why });
+                }
+            }
+            Input::Stream(bytes) => self.on_stream(now, bytes),
+            Input::Closed { why } => self.on_closed(now, why),
+            Input::UdpBound { track, rtp_port } => self.on_udp_bound(now, track, rtp_port),
+            Input::UdpBindFailed { track, why } => self.on_udp_bind_failed(now, track, why),
+            Input::Datagram { track, rtcp, from, data } => {
+                self.on_datagram(now, track, rtcp, from, data);
+            }
+        }
+        self.advance(now);
+    }
+
+    /// Does what has become due. Calling it early does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let now = now.mono;
+        if let Link::Opening { until } = self.link
+            && until <= now
+        {
+            let why = "no connection within the time allowed".to_owned();
+            self.lose(now, LostReason::NoConnection { why });
+        }
+        if let Link::Open(link) = &self.link
+            && link.silent_at.is_some_and(|at| at <= now)
+        {
+            self.read_unfinished(now);
+        }
+        if self.exchanges.overdue(now) && matches!(self.state, State::Describing) {
+            // With a Content-Length too large, all of the answer may be there.
+            self.read_unfinished(now);
+        }
+        if self.exchanges.overdue(now) {
+            self.on_unanswered(now);
+        }
+        match &self.state {
+            State::Waiting(retry) if retry.at <= now => self.begin_attempt(now),
+            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. }) if *until <= now => {
+                let why = "no ports were bound within the time allowed".to_owned();
+                self.lose(now, LostReason::Local { why });
+            }
+            State::Playing(..) => self.watch(now),
+            _ => {}
+        }
+        self.advance(now);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next; `None` only when finished.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let link = match self.link {
+            Link::Opening { until } => Some(until),
+            Link::Open(ref link) => link.silent_at,
+            Link::Closed => None,
+        };
+        let keepalive = self.exchanges.is_idle().then(|| self.keepalive.at());
+        let state = match &self.state {
+            State::Waiting(retry) => Some(retry.at),
+            State::Described(_) | State::Ready(..) => keepalive,
+            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. }) => Some(*until),
+            State::Playing(session, play) => {
+                [keepalive, play.prove_by, self.silent_at(session, play)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+            _ => None,
+        };
+        [link, self.exchanges.deadline(), state].into_iter().flatten().min()
+    }
+
+    /// What the shell is to do next; to be called until it gives nothing, after every other call.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// How media comes or would be asked for now.
+    pub fn lower(&self) -> Lower {
+        match self.state.session() {
+            Some(session) if !session.tracks.is_empty() && !session.has_udp() => Lower::Tcp,
+            _ => self.lower,
+        }
+    }
+
+    /// Failures in a row, each of which made the wait longer.
+    pub fn failures(&self) -> u32 {
+        self.backoff.failures()
+    }
+
+    /// Until when nothing is sent to the backend because it rejected our credentials twice.
+    pub fn locked_until(&self) -> Option<Instant> {
+        self.backoff.locked_until()
+    }
+
+    /// What became of what arrived.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// How often a departure from the protocol was made up for.
+    pub fn quirk_count(&self, quirk: Quirk) -> u64 {
+        self.quirks.of(quirk)
+    }
+
+    /// Begins an attempt from the source's own URL.
+    fn begin_attempt(&mut self, now: Instant) {
+        self.backoff.begin(now);
+        self.stats.attempts += 1;
+        self.target = self.options.url.clone();
+        self.redirects = 0;
+        self.connect(now);
+    }
+
+    /// Opens a connection to the target, to describe it.
+    fn connect(&mut self, now: Instant) {
+        self.exchanges.restart();
+        self.auth = self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()));
+        if self.pause != Pause::Broken {
+            self.pause = Pause::Untold;
+        }
+        let deadline = self.options.connect_timeout;
+        self.link = Link::Opening { until: now + deadline + CONNECT_GRACE };
+        self.state = State::Describing;
+        self.outputs.push_back(Output::Connect {
+            host: self.target.host.clone(),
+            port: self.target.port,
+            tls: is_tls(&self.target),
+            deadline,
+        });
+    }
+
+    /// What may be shown to the target: our credentials are for the source's host alone.
+    fn credentials(&self) -> Option<Credentials> {
+        let same_host = self.target.host.eq_ignore_ascii_case(&self.options.url.host);
+        let known = self.options.credentials.as_ref().or(self.options.url.credentials.as_ref());
+        known.filter(|_| same_host).cloned()
+    }
+
+    fn on_connected(&mut self, now: Instant, peer: IpAddr) {
+        if !matches!(self.link, Link::Opening { .. }) {
+            return;
+        }
+        let decoder = Decoder::new(self.options.limits.clone(), Role::Client);
+        let peer = peer.to_canonical();
+        self.link = Link::Open(Box::new(OpenLink {
+            decoder,
+            peer,
+            requests: 0,
+            held: BytesMut::new(),
+            silent_at: None,
+        }));
+        self.heard_at = now;
+    }
+
+    fn on_stream(&mut self, now: Instant, bytes: &mut BytesMut) {
+        if let Link::Open(link) = &mut self.link {
+            link.requests = 0;
+            if !link.held.is_empty() {
+                link.held.extend_from_slice(bytes);
+                *bytes = std::mem::take(&mut link.held);
+            }
+        }
+        self.read(now, bytes);
+        let describing = matches!(self.state, State::Describing);
+        if let Link::Open(link) = &mut self.link {
+            let endless = link.decoder.awaits_silence();
+            link.silent_at = endless.then(|| now + END_OF_MESSAGE);
+            if endless || describing {
+                link.held = bytes.split();
+            }
+        }
+    }
+
+    /// Takes a message as it is, because nothing more will come of it.
+    fn read_unfinished(&mut self, now: Instant) {
+        let Link::Open(link) = &mut self.link else { return };
+        link.silent_at = None;
+        let mut held = std::mem::take(&mut link.held);
+        if let Some(frame) = link.decoder.finish(&mut held) {
+            self.tell_repairs();
+            self.on_frame(now, frame);
+        }
+    }
+
+    fn read(&mut self, now: Instant, bytes: &mut BytesMut) {
+        // Each turn takes bytes out, or ends: a frame is never empty.
+        loop {
+            let Link::Open(link) = &mut self.link else {
+                // What an ended connection still brought.
+                bytes.clear();
+                return;
+            };
+            let frame = link.decoder.decode(bytes);
+            self.tell_repairs();
+            match frame {
+                Ok(Some(frame)) => self.on_frame(now, frame),
+                Ok(None) => return,
+                Err(error) => {
+                    bytes.clear();
+                    self.lose_unreadable(now, error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, now: Instant, frame: Frame) {
+        match frame {
+            Frame::Interleaved { channel, data } => self.on_interleaved(now, channel, data),
+            Frame::Response(response) => {
+                self.dialogue(false, || response.encode());
+                self.on_response(now, &response);
+                self.advance(now);
+            }
+            Frame::Request(request) => {
+                self.dialogue(false, || request.encode());
+                self.on_request(now, &request);
+                self.advance(now);
+            }
+        }
+    }
+
+    fn tell_repairs(&mut self) {
+        let Link::Open(link) = &mut self.link else { return };
+        for repair in link.decoder.take_tolerated() {
+            self.quirks.count(Quirk::Message);
+            let kind = std::mem::discriminant(&repair);
+            if !self.repairs_told.contains(&kind) && self.repairs_told.len() < MAX_REPAIRS {
+                self.repairs_told.push(kind);
+                let detail = repair.to_string();
+                self.event(Event::Tolerated { quirk: Quirk::Message, detail });
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn tolerate(&mut self, quirk: Quirk, detail: impl FnOnce() -> String) {
+        if self.quirks.count(quirk) {
+            self.event(Event::Tolerated { quirk, detail: detail() });
+        }
+    }
+
+    fn dialogue(&mut self, sent: bool, message: impl FnOnce() -> Bytes) {
+        if self.options.dialogue {
+            let text = redact(&message());
+            self.event(Event::Dialogue { sent, text });
+        }
+    }
+
+    fn send(&mut self, message: Bytes) {
+        self.outputs.push_back(Output::Send(message));
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.link, Link::Open(_))
+    }
+
+    /// When silence has lasted too long.
+    fn silent_at(&self, session: &Session, play: &crate::state::Play) -> Option<Instant> {
+        let gap = self.options.max_packet_gap.filter(|_| session.is_watched())?;
+        let latest = session.last_counted.map_or(play.since, |at| at.max(play.since));
+        Some(latest + gap)
+    }
+}
+
+fn is_tls(url: &RtspUrl) -> bool {
+    matches!(url.scheme, Scheme::Rtsps)
+}
+
+/// A message whose end nobody told is over when nothing came for this long.
+const END_OF_MESSAGE: Duration = Duration::from_millis(500);
+/// How long a TEARDOWN may take at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The shell keeps the deadline of a connection attempt itself, and knows better why it failed.
+const CONNECT_GRACE: Duration = Duration::from_secs(1);
+/// How many kinds of repaired messages are reported.
+const MAX_REPAIRS: usize = 16;

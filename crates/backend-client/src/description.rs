@@ -1,0 +1,96 @@
+use rtsp_proto::url::RtspUrl;
+use sdp::{MediaKind, Presentation};
+
+use crate::Options;
+
+/// What DESCRIBE brought, and where its tracks are controlled.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// Where PLAY, PAUSE and TEARDOWN go.
+    pub(crate) aggregate: String,
+    /// The tracks that are pulled, in the order of their media sections; never empty.
+    pub(crate) offers: Vec<Offer>,
+}
+
+/// A track that is pulled.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    /// The index of its media section.
+    pub(crate) index: usize,
+    /// Where SETUP goes.
+    pub(crate) uri: String,
+    pub(crate) weight: Weight,
+    /// For the packets that open the way through a NAT.
+    pub(crate) payload_type: u8,
+}
+
+/// What the silence of a track means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Silence of all of these is the silence of the backend.
+    Video,
+    /// The same where there is no video.
+    Other,
+    /// Metadata, text: silent most of the time.
+    Sparse,
+}
+
+impl Description {
+    /// `None` if nothing in it may be pulled.
+    pub(crate) fn new(
+        presentation: &Presentation,
+        bases: &Bases<'_>,
+        options: &Options,
+    ) -> Option<Self> {
+        let urls = presentation.control_urls(
+            bases.content_base,
+            bases.content_location,
+            bases.request_url,
+        );
+        let offers: Vec<Offer> = presentation
+            .media
+            .iter()
+            .zip(&urls.media)
+            .enumerate()
+            .filter(|(_, (media, _))| options.allows(media))
+            .map(|(index, (media, url))| Offer {
+                index,
+                uri: on_the_wire(url),
+                weight: match media.kind {
+                    MediaKind::Video => Weight::Video,
+                    MediaKind::Application | MediaKind::Text | MediaKind::Message => Weight::Sparse,
+                    _ => Weight::Other,
+                },
+                payload_type: media.main_format().payload_type & 0x7f,
+            })
+            .collect();
+        (!offers.is_empty()).then_some(Self { aggregate: on_the_wire(&urls.aggregate), offers })
+    }
+
+    pub(crate) fn has_video(&self) -> bool {
+        self.offers.iter().any(|offer| offer.weight == Weight::Video)
+    }
+}
+
+/// What relative control URLs may be relative to.
+#[derive(Debug)]
+pub(crate) struct Bases<'a> {
+    pub(crate) content_base: Option<&'a str>,
+    pub(crate) content_location: Option<&'a str>,
+    pub(crate) request_url: &'a str,
+}
+
+/// A URL as a request line may hold it: without the credentials that some backends echo, and
+/// without blanks, which would end it.
+fn on_the_wire(url: &str) -> String {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let bare = if authority.contains('@') {
+        RtspUrl::parse(url).map_or_else(|_| url.to_owned(), |parsed| parsed.to_request())
+    } else {
+        url.to_owned()
+    };
+    if !bare.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return bare;
+    }
+    bare.split(|c: char| c.is_whitespace() || c.is_control()).collect::<Vec<_>>().join("%20")
+}

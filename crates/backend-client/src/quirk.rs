@@ -1,0 +1,111 @@
+use std::fmt;
+
+/// A departure from the protocol that a client makes up for. Chosen by what is seen, never by
+/// brand; counted, and reported once per client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Quirk {
+    /// A response without `CSeq`: taken for the answer to the request under way.
+    MissingCseq,
+    /// A response with a `CSeq` never sent: taken for the answer to the request under way.
+    ForeignCseq,
+    /// A response while no request is under way: dropped.
+    StrayResponse,
+    /// SETUP answered without `Session`: later requests go without it.
+    MissingSession,
+    /// A later SETUP answered with another session: the newest is used.
+    ChangedSession,
+    /// A session timeout that cannot be meant: 60 s is used.
+    OddSessionTimeout,
+    /// SETUP answered without a usable `Transport`: what was asked for is taken as granted.
+    MissingTransport,
+    /// Other interleaved channels granted than asked for: the granted ones are used.
+    OtherChannels,
+    /// Granted channels that belong to another track: those asked for are used.
+    TakenChannels,
+    /// UDP asked for, interleaving granted: interleaving is used.
+    InterleavedInstead,
+    /// A `source` that no media can come from: the connection's address is used.
+    OddSource,
+    /// No server ports granted: they are learnt from the first datagram.
+    MissingServerPorts,
+    /// Datagrams come from other ports than granted: those are used, once.
+    MovedServerPorts,
+    /// Interleaved data on a channel nobody asked for: skipped by its length.
+    UnknownChannel,
+    /// RTCP on the RTP port or channel: taken as RTCP.
+    MuxedRtcp,
+    /// A keep-alive refused: another method is used.
+    KeepAliveRefused,
+    /// A keep-alive unanswered while media flows: another method is used.
+    KeepAliveIgnored,
+    /// A session called unknown in answer to a keep-alive while its media flows: disregarded.
+    SessionDenied,
+    /// PAUSE missing or refused: TEARDOWN is used, and a new SETUP when media is wanted again.
+    NoPause,
+    /// Media goes on after PAUSE was granted: TEARDOWN is used from now on.
+    PauseIgnored,
+    /// The idle connection was closed: it is opened again at the next keep-alive.
+    IdleClose,
+    /// A description announced by the backend in mid-session: acknowledged, not used.
+    Announced,
+    /// A message that had to be repaired to be read.
+    Message,
+}
+
+impl Quirk {
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = Self::Message as usize + 1;
+
+    /// A name for counters and fixtures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MissingCseq => "missing-cseq",
+            Self::ForeignCseq => "foreign-cseq",
+            Self::StrayResponse => "stray-response",
+            Self::MissingSession => "missing-session",
+            Self::ChangedSession => "changed-session",
+            Self::OddSessionTimeout => "odd-session-timeout",
+            Self::MissingTransport => "missing-transport",
+            Self::OtherChannels => "other-channels",
+            Self::TakenChannels => "taken-channels",
+            Self::InterleavedInstead => "interleaved-instead",
+            Self::OddSource => "odd-source",
+            Self::MissingServerPorts => "missing-server-ports",
+            Self::MovedServerPorts => "moved-server-ports",
+            Self::UnknownChannel => "unknown-channel",
+            Self::MuxedRtcp => "muxed-rtcp",
+            Self::KeepAliveRefused => "keep-alive-refused",
+            Self::KeepAliveIgnored => "keep-alive-ignored",
+            Self::SessionDenied => "session-denied",
+            Self::NoPause => "no-pause",
+            Self::PauseIgnored => "pause-ignored",
+            Self::IdleClose => "idle-close",
+            Self::Announced => "announced",
+            Self::Message => "message",
+        }
+    }
+}
+
+impl fmt::Display for Quirk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How often each was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct QuirkCounts([u64; Quirk::COUNT]);
+
+impl QuirkCounts {
+    /// Counts one; true the first time.
+    pub(crate) fn count(&mut self, quirk: Quirk) -> bool {
+        let Some(count) = self.0.get_mut(quirk as usize) else { return false };
+        *count = count.saturating_add(1);
+        *count == 1
+    }
+
+    pub(crate) fn of(&self, quirk: Quirk) -> u64 {
+        self.0.get(quirk as usize).copied().unwrap_or(0)
+    }
+}
