@@ -33,6 +33,11 @@ impl Fmtp {
     /// All parameters in order, blanks and quotes around the values removed; the value of a
     /// bare word is empty.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters().map(|(name, value)| (name, value.unwrap_or("")))
+    }
+
+    /// All parameters in order; the value is `None` where there is no equals sign.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let mut rest: &str = &self.raw;
         std::iter::from_fn(move || {
             let (left, found) = parameter(rest).ok()?;
@@ -48,14 +53,16 @@ impl Fmtp {
 }
 
 /// One `name[=value]` and the separators before it.
-fn parameter(input: &str) -> IResult<&str, (&str, &str)> {
+fn parameter(input: &str) -> IResult<&str, (&str, Option<&str>)> {
     let (input, _) = separators(input)?;
     let (input, name) = take_till1(|c| c == '=' || c == ';').parse(input)?;
     // The value runs to the next semicolon: base64 has equals signs and commas of its own.
     let (input, value) = opt(preceded(char('='), take_till(|c| c == ';'))).parse(input)?;
-    let value = value.unwrap_or("").trim();
-    let unquoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-    Ok((input, (name.trim(), unquoted)))
+    let value = value.map(|value| {
+        let value = value.trim();
+        value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
+    });
+    Ok((input, (name.trim(), value)))
 }
 
 /// Semicolons, blanks, and equals signs that no name precedes.

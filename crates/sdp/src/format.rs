@@ -66,7 +66,7 @@ pub(crate) fn read_formats(
     if types.is_empty() && rtp {
         repairs.note(Tolerated::MissingPayloadTypes { line: at });
         for (_, map) in maps.iter().take(MAX_FORMATS) {
-            if !types.contains(&map.payload_type) {
+            if map.payload_type < 128 && !types.contains(&map.payload_type) {
                 types.push(map.payload_type);
             }
         }
@@ -164,9 +164,9 @@ fn read_fmtps(formats: &mut [Format], lines: &[Numbered], repairs: &mut Repairs)
                 _ => None,
             },
         };
-        for (name, value) in Fmtp::new(raw).iter() {
+        for (name, value) in Fmtp::new(raw).parameters() {
             // A word without equals sign is a flag or a list, as for telephone events.
-            if value.is_empty() && raw.contains(&format!("{name}=")) {
+            if value == Some("") {
                 repairs.note(Tolerated::EmptyParameter { line, name: excerpt(name) });
             }
         }
@@ -334,7 +334,9 @@ mod tests {
 
     #[test]
     fn a_section_that_lists_nothing_has_what_its_rtpmaps_name() {
-        let (f, t) = formats("video", &[], &["a=rtpmap:96 H265/90000"]);
+        let lines = ["a=rtpmap:200 X/1", "a=rtpmap:96 H265/90000"];
+        let (f, t) = formats("video", &[], &lines);
+        assert_eq!(f.len(), 1, "200 is no payload type");
         assert_eq!(brief(&f[0]), (96, "H265", 90_000, None));
         assert_eq!(t, [Tolerated::MissingPayloadTypes { line: 1 }]);
     }

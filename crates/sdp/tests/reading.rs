@@ -220,6 +220,12 @@ fn a_long_description_is_read_and_its_excess_left_out_aloud() {
     assert_eq!(presentation.media[0].lines.len(), MAX_LINES - 2);
     assert_eq!(tolerated, [Tolerated::TooManyLines { line: MAX_LINES + 1 }]);
 
+    let empty = "x=;".repeat(60_000);
+    let (presentation, tolerated) =
+        read(&format!("v=0\nm=video 0 RTP/AVP 26\na=fmtp:26 {empty}\n"));
+    assert_eq!(presentation.media[0].main_format().parameter("x"), Some(""));
+    assert_eq!(tolerated.last(), Some(&Tolerated::More { count: 60_000 - MAX_TOLERATED }));
+
     let (_, tolerated) = read(&format!("v=0\nm=video 0 RTP/AVP 26\n{}", "?\n".repeat(1000)));
     assert_eq!(tolerated.len(), MAX_TOLERATED + 1);
     assert_eq!(tolerated.last(), Some(&Tolerated::More { count: 1000 - MAX_TOLERATED }));
