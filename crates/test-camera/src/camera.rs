@@ -60,6 +60,7 @@ impl Camera {
 
     fn start_hooked(options: CameraOptions, hook: Option<Hook>) -> anyhow::Result<Self> {
         anyhow::ensure!((1..=MAX_STREAMS).contains(&options.streams), "1 to {MAX_STREAMS} streams");
+        anyhow::ensure!(options.age <= MAX_AGE, "the content must be younger than a century");
         anyhow::ensure!(
             (64..=65_000).contains(&options.payload_limit),
             "the payload limit must be 64 to 65000 bytes"
@@ -204,6 +205,8 @@ impl Drop for Camera {
         let wake = reachable(self.addr);
         // Wakes the acceptor; if it fails, that wakes by itself soon.
         let _ = TcpStream::connect_timeout(&wake, Duration::from_millis(200));
+        let rtcp = SocketAddr::new(wake.ip(), self.shared.sockets.port + 1);
+        let _ = self.shared.sockets.rtp.send_to(&[], rtcp);
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so.
             let _ = thread.join();
@@ -258,5 +261,6 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 }
 
 const MAX_STREAMS: usize = 10_000;
+const MAX_AGE: Duration = Duration::from_secs(100 * 365 * 86_400);
 const MAX_COMMANDS: usize = 1024;
 const STACK: usize = 512 << 10;

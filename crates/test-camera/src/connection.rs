@@ -49,8 +49,8 @@ impl Connection<'_> {
                 let rest = buffer.get(used..).unwrap_or_default();
                 match rtsp::next(rest) {
                     Ok(Some((Incoming::Request(request), length))) => {
-                        if !self.on_request(&request) {
-                            return "the camera closed it".to_owned();
+                        if let Err(reason) = self.on_request(&request) {
+                            return reason.to_owned();
                         }
                         used += length;
                     }
@@ -89,8 +89,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Performs and answers a request; false when the connection is to be closed.
-    fn on_request(&mut self, request: &Request) -> bool {
+    /// Performs and answers a request; an error when the connection is to be closed.
+    fn on_request(&mut self, request: &Request) -> Result<(), &'static str> {
         let shared = self.shared;
         shared.log.add(self.link.id, LogEvent::Request(logged(shared, request)));
         for session in shared.sessions.lock().values() {
@@ -102,7 +102,7 @@ impl Connection<'_> {
         let method = request.method.parse::<Method>().ok();
         let delay = method.and_then(|method| shared.faults.lock().delay(method));
         if delay.is_some_and(|delay| !shared.wait(delay)) {
-            return false;
+            return Err("the camera stops");
         }
         let (mut answer, after) = match method {
             Some(method) => self.answer(method, request),
@@ -117,7 +117,8 @@ impl Connection<'_> {
         if !method.is_some_and(|method| shared.faults.lock().ignored(method)) {
             match self.link.send(&answer.to_bytes(request.header("CSeq"))) {
                 Taken::All | Taken::Waiting => {}
-                Taken::Dropped | Taken::Closed => return false,
+                Taken::Closed => return Err("closed before the answer"),
+                Taken::Dropped => return Err("its peer does not read"),
             }
             let event = LogEvent::Answer {
                 method: request.method.clone(),
@@ -127,8 +128,10 @@ impl Connection<'_> {
             shared.log.add(self.link.id, event);
         }
         match after {
-            After::Nothing => true,
-            After::Play(session) => shared.commands.send(Command::Play(session)).is_ok(),
+            After::Nothing => Ok(()),
+            After::Play(session) => {
+                shared.commands.send(Command::Play(session)).map_err(|_| "the camera stops")
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Taken {
 impl Link {
     pub(crate) fn new(id: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        // Accepted sockets inherit the listener's.
+        stream.set_read_timeout(None)?;
         Ok(Self { id, peer, stream, outbox: Mutex::default() })
     }
 

@@ -107,6 +107,7 @@ impl Arguments {
                     }
                 }
                 "--no-audio" => options.audio = false,
+                "--age" => options.age = Duration::from_secs(parsed(&word, &value()?)?),
                 "--stagger" => options.stagger = true,
                 "--no-in-band-sets" => options.in_band_parameter_sets = false,
                 "--payload" => options.payload_limit = parsed(&word, &value()?)?,
@@ -189,6 +190,7 @@ Usage: test-camera [OPTIONS]
   --no-audio             picture only
   --pace PACE            burst, line:MBIT or spread: how a frame's packets are sent [spread]
   --start WHERE          now, keyframe or beginning: where a session starts [now]
+  --age SECONDS          how long the content has been running at the start [0]
   --stagger              spread the streams' key frames over the key frame interval
   --payload BYTES        largest RTP payload [1400]
   --no-in-band-sets      parameter sets in the description only

@@ -19,6 +19,9 @@ pub struct CameraOptions {
     pub pace: Pace,
     /// Where a session that starts to play finds itself.
     pub start: Start,
+    /// How long the content has been running already when it begins: the clip then starts this far
+    /// on, and RTP time is what it is after so long.
+    pub age: Duration,
     /// Whether the streams' key frames are spread over the key frame interval; if not, all streams
     /// show the same frame at the same time.
     pub stagger: bool,
@@ -47,6 +50,7 @@ impl Default for CameraOptions {
             audio: true,
             pace: Pace::Spread,
             start: Start::Now,
+            age: Duration::ZERO,
             stagger: false,
             payload_limit: 1400,
             in_band_parameter_sets: true,

@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     /// Packets that a full socket did not take.
     pub(crate) lost: AtomicU64,
     pub(crate) stopping: AtomicBool,
-    /// Says nothing; it is cut off when the camera stops.
+    /// Says nothing; it is cut off when the camera stops, which ends all waits.
     pub(crate) stopped: Receiver<Infallible>,
 }
 
@@ -68,7 +68,7 @@ impl Shared {
         } else {
             Duration::ZERO
         };
-        Zero { at: self.epoch.mono, ahead }
+        Zero { at: self.epoch.mono, ahead: ahead + self.options.age }
     }
 
     /// The session timeout in force.
@@ -95,8 +95,11 @@ impl Shared {
         session.state.lock().playing = false;
         let (done, wait) = crossbeam_channel::bounded(1);
         if self.commands.send(Command::Halt { session: session.name.clone(), done }).is_ok() {
-            // The pacer answers or, if it ended, hangs up.
-            let _ = wait.recv();
+            crossbeam_channel::select! {
+                recv(wait) -> _ => {}
+                // The pacer ends too, and may not come to answer.
+                recv(self.stopped) -> _ => {}
+            }
         }
     }
 
@@ -188,5 +191,5 @@ pub(crate) fn receive_rtcp(shared: &Shared) {
 
 const PORT_ATTEMPTS: usize = 64;
 const SEND_BUFFER: usize = 4 << 20;
-/// How often the RTCP thread looks whether the camera stops.
-const RTCP_WAIT: Duration = Duration::from_millis(200);
+/// How often the RTCP thread looks whether the camera stops, should it not be woken.
+const RTCP_WAIT: Duration = Duration::from_millis(500);

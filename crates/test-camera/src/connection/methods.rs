@@ -191,7 +191,7 @@ impl Connection<'_> {
         let mut guard = session.state.lock();
         let state = &mut *guard;
         let zero = *state.zero.get_or_insert_with(|| match shared.options.start {
-            Start::Beginning => Zero { at: now, ahead: std::time::Duration::ZERO },
+            Start::Beginning => Zero { at: now, ahead: shared.options.age },
             Start::Now | Start::KeyFrame => shared.zero(session.stream),
         });
         let moment = zero.content_time(now);
