@@ -93,6 +93,14 @@ impl ReaderKey {
     }
 }
 
+impl ReaderKey {
+    /// A small number that no other reader of the audience has at the same time, for tables beside
+    /// the audience.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// One stream's log and its readers on one shard.
 ///
 /// `A` is the type of UDP destinations, so that the caller can keep kernel addresses ready made.

@@ -1,6 +1,7 @@
 //! What an audience has to tell: lag, what was done about it, and counters.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use crate::ReaderKey;
@@ -62,6 +63,59 @@ pub enum AudienceEvent {
         /// Datagrams not sent, over all readers.
         packets: u64,
     },
+}
+
+impl AudienceEvent {
+    /// The reader it happened to; none where it happened to a socket group.
+    pub fn reader(&self) -> Option<ReaderKey> {
+        match *self {
+            Self::Shed { reader, .. }
+            | Self::Jumped { reader, .. }
+            | Self::Recovered { reader, .. }
+            | Self::Cut { reader, .. } => Some(reader),
+            Self::UdpDropped { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s and {} KiB behind", self.age.as_secs_f64(), self.bytes / 1024)
+    }
+}
+
+impl fmt::Display for AudienceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shed { behind, .. } => {
+                write!(f, "{behind}: video withheld until the next key frame")
+            }
+            Self::Jumped { behind, dropped, to_key: true, .. } => {
+                write!(f, "{behind}: moved to the newest key frame, {dropped} packets dropped")
+            }
+            Self::Jumped { behind, dropped, to_key: false, .. } => {
+                write!(
+                    f,
+                    "{behind}: moved to live, {dropped} packets dropped; video waits for a key frame"
+                )
+            }
+            Self::Recovered { dropped, .. } => {
+                write!(f, "video goes on with a key frame, {dropped} packets were withheld")
+            }
+            Self::Cut { reason: CutReason::Stalled, behind, .. } => {
+                write!(f, "{behind}: it took nothing for too long")
+            }
+            Self::Cut { reason: CutReason::JumpTooLong(numbers), behind, .. } => write!(
+                f,
+                "{behind}: going on would skip {numbers} sequence numbers, more than players recover from"
+            ),
+            Self::UdpDropped { behind, packets, .. } => write!(
+                f,
+                "the UDP socket was full for {:.1} s: {packets} datagrams dropped",
+                behind.as_secs_f64()
+            ),
+        }
+    }
 }
 
 /// Why a reader was cut.

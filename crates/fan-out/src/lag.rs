@@ -36,7 +36,7 @@ impl TcpReader {
             if lag.age >= cx.limits.lag_max_age || lag.bytes >= cx.limits.lag_max_bytes {
                 self.jump(cx, lag);
             } else if lag.age >= cx.limits.shed_age || lag.bytes >= cx.limits.shed_bytes {
-                let withheld = self.mask.intersect(cx.video).without(self.shed);
+                let withheld = self.mask.intersect(cx.video).without(self.wait);
                 if withheld.is_empty() {
                     break;
                 }

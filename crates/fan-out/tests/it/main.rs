@@ -1,0 +1,12 @@
+//! What readers get, rule by rule and against a model.
+
+mod batches;
+mod log_bounds;
+mod source;
+mod tcp_lag;
+mod tcp_model;
+mod tcp_player;
+mod tcp_rules;
+mod udp_model;
+mod udp_players;
+mod udp_rules;

@@ -1,0 +1,142 @@
+//! A TCP reader's far end: takes bytes as its socket would and takes them apart.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use fan_out::{
+    Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TrackId, TrackMask, Transport,
+};
+use rtp_rtcp::{ExtSeq, Seq};
+use smallvec::SmallVec;
+
+use crate::source::identify;
+
+pub(crate) type Stage = Audience<u32>;
+
+/// Something that came out of the connection, whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    Media(u8, TrackId, ExtSeq),
+    Padding(u8, Seq),
+    Report(u8, Vec<u8>),
+    Answer(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) key: ReaderKey,
+    pub(crate) egress: Egress,
+    scratch: Vec<u8>,
+    wire: Vec<u8>,
+    pub(crate) heard: Vec<Heard>,
+}
+
+/// A TCP join with the usual channels.
+pub(crate) fn tcp(tracks: TrackMask, start: Start) -> Join<u32> {
+    let channels = tracks.iter().map(|track| {
+        let (rtp, rtcp) = track.usual_channels();
+        (track, rtp, rtcp)
+    });
+    Join {
+        transport: Transport::Tcp { channels: channels.collect() },
+        tracks,
+        start,
+        prologue: Vec::new(),
+    }
+}
+
+impl Player {
+    pub(crate) fn join(stage: &mut Stage, now: Instant, join: Join<u32>) -> Self {
+        Self {
+            key: stage.join(now, join).expect("there is room"),
+            egress: Egress::new(1 << 20),
+            scratch: Vec::new(),
+            wire: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, text: &str) {
+        let verdict = self.egress.push_control(Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(verdict, fan_out::Admit::Queued);
+    }
+
+    /// One write of a socket that takes at most `room` bytes; returns how many it took.
+    pub(crate) fn write(&mut self, stage: &mut Stage, now: Instant, room: usize) -> usize {
+        let mut taken = 0;
+        {
+            let mut out = SmallVec::new();
+            stage.slices(now, self.key, &self.egress, &mut self.scratch, &mut out);
+            assert!(!out.spilled(), "an allocation per write");
+            for slice in &out {
+                let part = slice.len().min(room - taken);
+                self.wire.extend_from_slice(&slice[..part]);
+                taken += part;
+            }
+        }
+        stage.consume(now, self.key, &mut self.egress, taken);
+        self.take_apart();
+        taken
+    }
+
+    /// Writes until there is nothing left; returns the number of writes that took something.
+    pub(crate) fn drain(&mut self, stage: &mut Stage, now: Instant) -> usize {
+        let mut writes = 0;
+        while self.write(stage, now, usize::MAX) > 0 {
+            writes += 1;
+        }
+        writes
+    }
+
+    fn take_apart(&mut self) {
+        let mut at = 0;
+        while let Some(&first) = self.wire.get(at) {
+            let rest = &self.wire[at..];
+            if first == b'$' {
+                let &[_, channel, high, low, ..] = rest else { break };
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(frame) = rest.get(4..4 + length) else { break };
+                self.heard.push(hear(channel, frame));
+                at += 4 + length;
+            } else {
+                assert_eq!(first, b'R', "the stream is out of step");
+                let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else { break };
+                let text = std::str::from_utf8(&rest[..end + 4]).expect("an answer is text");
+                self.heard.push(Heard::Answer(text.to_owned()));
+                at += end + 4;
+            }
+        }
+        self.wire.drain(..at);
+    }
+
+    /// The media numbers heard of a track.
+    pub(crate) fn media(&self, track: TrackId) -> Vec<u64> {
+        self.heard
+            .iter()
+            .filter_map(|heard| match heard {
+                Heard::Media(_, of, seq) if *of == track => Some(seq.0),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether bytes of an unfinished frame or answer are there.
+    pub(crate) fn is_in_the_middle(&self) -> bool {
+        !self.wire.is_empty()
+    }
+}
+
+fn hear(channel: u8, frame: &[u8]) -> Heard {
+    if frame[1] == 200 {
+        return Heard::Report(channel, frame.to_vec());
+    }
+    match identify(frame) {
+        Some((track, seq)) => Heard::Media(channel, track, seq),
+        None => Heard::Padding(channel, Seq(u16::from_be_bytes([frame[2], frame[3]]))),
+    }
+}
+
+/// All events so far.
+pub(crate) fn events(stage: &mut Stage) -> Vec<AudienceEvent> {
+    std::iter::from_fn(|| stage.poll_event()).collect()
+}

@@ -1,0 +1,302 @@
+//! What a TCP reader gets, and in which order.
+
+use bytes::Bytes;
+use fan_out::{
+    Audience, AudienceFull, FanOutLimits, Start, TrackId, TrackMask, Transport, WireBatch,
+};
+use rtp_rtcp::ExtSeq;
+use smallvec::smallvec;
+
+use crate::source::{AUDIO, Source, VIDEO, both, ms, origin, report};
+use crate::tcp_player::{Heard, Player, Stage, events, tcp};
+
+fn stage() -> Stage {
+    Audience::new(FanOutLimits::default(), TrackMask::of(VIDEO))
+}
+
+#[test]
+fn a_live_reader_gets_the_next_packet_whatever_it_is() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    stage.publish(t0, video.key(t0, 3, 100));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 2, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.media(VIDEO), [first, first + 1]);
+}
+
+#[test]
+fn a_batch_costs_one_write() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    for index in 0..5 {
+        let at = t0 + ms(index);
+        stage.publish(
+            at,
+            if index == 0 { video.key(at, 40, 1200) } else { video.batch(at, 40, 1200) },
+        );
+        assert_eq!(player.drain(&mut stage, at), 1);
+    }
+    assert_eq!(player.media(VIDEO).len(), 200);
+}
+
+#[test]
+fn a_key_frame_reader_gets_its_other_tracks_at_once_and_video_with_a_key_unit() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    stage.publish(t0, video.key(t0, 1, 100));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    stage.publish(t0, video.batch(t0, 2, 100));
+    stage.publish(t0, audio.batch(t0, 1, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!((player.media(VIDEO).len(), player.media(AUDIO).len()), (0, 1));
+    let key = video.next.0;
+    stage.publish(t0, video.key(t0, 2, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.media(VIDEO), [key, key + 1]);
+    assert_eq!(events(&mut stage), []);
+}
+
+#[test]
+fn a_key_unit_that_begins_inside_a_batch_is_got_from_there() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    video.push(100);
+    video.push(100);
+    let key = video.push(100);
+    video.push(100);
+    video.note_key(key);
+    stage.publish(t0, video.finish(t0));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.media(VIDEO), [key.0, key.0 + 1]);
+}
+
+#[test]
+fn a_key_unit_known_late_is_got_from_its_first_packet() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let mut waiting = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    video.push(100);
+    let key = video.push(100);
+    stage.publish(t0, video.finish(t0));
+    stage.publish(t0, audio.batch(t0, 1, 100));
+    stage.publish(t0, video.batch(t0, 1, 100));
+    waiting.drain(&mut stage, t0);
+    // This one comes when the unit's first packets have passed already.
+    let mut late = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    late.drain(&mut stage, t0);
+    video.note_key(key);
+    stage.publish(t0, video.batch(t0, 2, 100));
+    stage.publish(t0, video.batch(t0, 1, 100));
+    let expected: Vec<u64> = (key.0..video.next.0).collect();
+    assert_eq!(expected.len(), 5);
+    for player in [&mut waiting, &mut late] {
+        player.drain(&mut stage, t0);
+        assert_eq!(player.media(VIDEO), expected);
+    }
+    assert_eq!((waiting.media(AUDIO).len(), late.media(AUDIO).len()), (1, 0));
+}
+
+#[test]
+fn catching_up_survives_short_writes_of_any_size() {
+    let t0 = origin();
+    for room in 1..150 {
+        let (mut stage, mut video) = (stage(), Source::new(VIDEO));
+        let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+        let key = video.next;
+        stage.publish(t0, video.batch(t0, 3, 50));
+        video.note_key(key);
+        stage.publish(t0, video.batch(t0, 3, 30));
+        while player.write(&mut stage, t0, room) > 0 {}
+        assert_eq!(player.media(VIDEO), (key.0..key.0 + 6).collect::<Vec<_>>(), "room {room}");
+    }
+}
+
+#[test]
+fn an_answer_goes_exactly_to_the_next_frame_border() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    stage.publish(t0, video.batch(t0, 3, 100));
+    assert_eq!(player.write(&mut stage, t0, 150), 150);
+    player.answer("RTSP/1.0 200 OK\r\n\r\n");
+    player.drain(&mut stage, t0);
+    let order: Vec<bool> =
+        player.heard.iter().map(|heard| matches!(heard, Heard::Answer(_))).collect();
+    assert_eq!(order, [false, false, true, false]);
+}
+
+#[test]
+fn more_answers_than_slices_still_go_before_media() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    stage.publish(t0, video.batch(t0, 1, 100));
+    for number in 0..50 {
+        player.answer(&format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\n\r\n"));
+    }
+    player.drain(&mut stage, t0);
+    assert_eq!(player.heard.len(), 51);
+    assert!(matches!(player.heard.last(), Some(Heard::Media(..))));
+}
+
+#[test]
+fn the_prologue_goes_before_anything_else_and_only_for_tracks_that_are_played() {
+    let (t0, mut stage, mut audio) = (origin(), stage(), Source::new(AUDIO));
+    let join = fan_out::Join {
+        prologue: vec![
+            (VIDEO, Bytes::from(report(VIDEO, "video"))),
+            (AUDIO, Bytes::from(report(AUDIO, "audio"))),
+        ],
+        ..tcp(TrackMask::of(AUDIO), Start::Live)
+    };
+    let mut player = Player::join(&mut stage, t0, join);
+    stage.publish(t0, audio.batch(t0, 1, 100));
+    while player.write(&mut stage, t0, 3) > 0 {}
+    assert_eq!(player.heard[0], Heard::Report(3, report(AUDIO, "audio")));
+    assert_eq!(player.heard.len(), 2);
+}
+
+#[test]
+fn a_reader_with_channels_of_its_own_gets_the_same_frames_in_them() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let join = fan_out::Join {
+        transport: Transport::Tcp { channels: smallvec![(VIDEO, 6, 7), (AUDIO, 0, 9)] },
+        ..tcp(both(), Start::Live)
+    };
+    let mut player = Player::join(&mut stage, t0, join);
+    let batch = video.batch(t0, 2, 100);
+    stage.publish(t0, batch.clone());
+    stage.publish(t0, audio.batch(t0, 1, 50));
+    stage.publish(t0, WireBatch::report(AUDIO, &report(AUDIO, "sr"), t0));
+    while player.write(&mut stage, t0, 37) > 0 {}
+    let channels: Vec<u8> = player
+        .heard
+        .iter()
+        .map(|heard| match heard {
+            Heard::Media(channel, ..) | Heard::Report(channel, _) => *channel,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(channels, [6, 6, 0, 9]);
+    assert!(batch.bytes_held() < 2 * 100 + 4 * 100, "the shared form was built for nobody");
+}
+
+#[test]
+fn a_reader_gets_only_the_tracks_it_has_set_up() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let mut player = Player::join(&mut stage, t0, tcp(TrackMask::of(AUDIO), Start::KeyFrame));
+    for _ in 0..10 {
+        stage.publish(t0, video.key(t0, 2, 100));
+        stage.publish(t0, audio.batch(t0, 1, 100));
+        stage.publish(t0, WireBatch::report(VIDEO, &report(VIDEO, "sr"), t0));
+    }
+    player.drain(&mut stage, t0);
+    assert_eq!((player.heard.len(), player.media(AUDIO).len()), (10, 10));
+}
+
+#[test]
+fn reports_of_a_track_go_on_while_its_media_waits() {
+    let (t0, mut stage) = (origin(), stage());
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    stage.publish(t0, WireBatch::report(VIDEO, &report(VIDEO, "sr"), t0));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.heard, [Heard::Report(1, report(VIDEO, "sr"))]);
+}
+
+#[test]
+fn after_a_clear_nobody_sees_an_old_picture() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let mut slow = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    stage.publish(t0, video.key(t0, 3, 100));
+    slow.write(&mut stage, t0, 150);
+    stage.clear();
+    assert_eq!(stage.log_bytes(), 0);
+    let mut new = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    let t1 = t0 + ms(60_000);
+    stage.publish(t1, video.batch(t1, 1, 100));
+    stage.publish(t1, audio.batch(t1, 1, 100));
+    let key = video.next.0;
+    stage.publish(t1, video.key(t1, 1, 100));
+    slow.drain(&mut stage, t1);
+    new.drain(&mut stage, t1);
+    assert!(!slow.is_in_the_middle(), "the cut frame was finished");
+    assert_eq!(slow.media(VIDEO)[2..], [key]);
+    assert_eq!(slow.media(AUDIO).len(), 1);
+    // Who joins after the clear chooses his own start.
+    assert_eq!(new.media(VIDEO), [key - 1, key]);
+    assert_eq!(events(&mut stage), []);
+}
+
+#[test]
+fn a_key_of_before_a_clear_is_not_gone_back_to() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    let old = video.push(100);
+    stage.publish(t0, video.finish(t0));
+    stage.clear();
+    video.note_key(old);
+    stage.publish(t0, video.batch(t0, 1, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.heard, []);
+}
+
+#[test]
+fn a_track_that_has_no_key_frames_any_more_is_not_waited_for() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::KeyFrame));
+    stage.set_tracks(TrackMask::EMPTY);
+    stage.publish(t0, video.batch(t0, 2, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.media(VIDEO).len(), 2);
+}
+
+#[test]
+fn the_key_of_a_reader_that_left_names_nobody() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut gone = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    assert!(stage.leave(gone.key).is_some());
+    assert!(stage.leave(gone.key).is_none());
+    let mut next = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    assert_ne!(gone.key, next.key);
+    stage.publish(t0, video.batch(t0, 1, 100));
+    gone.drain(&mut stage, t0);
+    next.drain(&mut stage, t0);
+    assert_eq!((gone.heard.len(), next.heard.len()), (0, 1));
+    assert!(stage.stats(gone.key).is_none());
+    assert_eq!(stage.stats(next.key).map(|stats| (stats.packets, stats.octets)), Some((1, 100)));
+}
+
+#[test]
+fn iteration_goes_on_after_a_reader_that_left() {
+    let (t0, mut stage) = (origin(), stage());
+    let keys: Vec<_> =
+        (0..4).map(|_| Player::join(&mut stage, t0, tcp(both(), Start::Live)).key).collect();
+    assert_eq!(stage.next_tcp(None), Some(keys[0]));
+    stage.leave(keys[1]);
+    stage.leave(keys[2]);
+    assert_eq!(stage.next_tcp(Some(keys[1])), Some(keys[3]));
+    assert_eq!(stage.next_tcp(Some(keys[3])), None);
+    assert_eq!((stage.len(), stage.tcp_count(), stage.udp_count()), (2, 2, 0));
+}
+
+#[test]
+fn readers_are_limited() {
+    let t0 = origin();
+    let limits = FanOutLimits { readers: 1, ..FanOutLimits::default() };
+    let mut stage: Stage = Audience::new(limits, TrackMask::EMPTY);
+    assert!(stage.join(t0, tcp(both(), Start::Live)).is_ok());
+    assert_eq!(stage.join(t0, tcp(both(), Start::Live)), Err(AudienceFull));
+}
+
+#[test]
+fn an_unknown_track_reaches_nobody() {
+    let (t0, mut stage) = (origin(), stage());
+    let mut player = Player::join(&mut stage, t0, tcp(TrackMask::ALL, Start::Live));
+    let mut odd = Source::new(TrackId(40));
+    odd.note_key(ExtSeq(1));
+    stage.publish(t0, odd.batch(t0, 1, 100));
+    player.drain(&mut stage, t0);
+    assert_eq!(player.heard, []);
+}
