@@ -111,3 +111,72 @@ fn floor(options: &Options) -> Duration {
 const REJECTIONS: u32 = 2;
 /// What a shorter `retry_min` is taken for.
 const LEAST_RETRY: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtsp_proto::url::RtspUrl;
+
+    fn origin() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "virtual time needs an origin")]
+        Instant::now()
+    }
+
+    fn options() -> Options {
+        Options::new(RtspUrl::parse("rtsp://cam/").unwrap())
+    }
+
+    const CLOSED: LostReason = LostReason::Closed { why: None };
+
+    #[test]
+    fn waits_double_up_to_the_ceiling_and_lose_a_quarter_at_most() {
+        let (now, options, mut rng) = (origin(), options(), Rng::new(7));
+        let mut backoff = Backoff::new(now);
+        for full in [1, 2, 4, 8, 16, 30, 30, 30, 30] {
+            let full = Duration::from_secs(full);
+            let wait = backoff.on_failure(now, &CLOSED, None, &options, &mut rng).at - now;
+            assert!(wait <= full && wait >= (full * 3 / 4).max(Duration::from_secs(1)), "{wait:?}");
+        }
+        backoff.on_media();
+        let wait = backoff.on_failure(now, &CLOSED, None, &options, &mut rng).at - now;
+        assert_eq!(wait, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_count_of_failures_that_never_ends_does_not_overflow() {
+        let (now, mut options, mut rng) = (origin(), options(), Rng::new(7));
+        options.retry_min = Duration::from_secs(1_000_000);
+        options.retry_max = Duration::from_secs(2_000_000);
+        let mut backoff = Backoff::new(now);
+        backoff.failures = u32::MAX;
+        let retry = backoff.on_failure(now, &CLOSED, None, &options, &mut rng);
+        assert!(retry.at - now <= options.retry_max);
+    }
+
+    #[test]
+    fn a_reader_may_come_as_soon_as_the_floor_after_the_latest_attempt_has_passed() {
+        let (now, options, mut rng) = (origin(), options(), Rng::new(7));
+        let mut backoff = Backoff::new(now);
+        let later = now + Duration::from_millis(300);
+        let retry = backoff.on_failure(later, &CLOSED, None, &options, &mut rng);
+        assert_eq!(retry.not_before, now + Duration::from_secs(1));
+        let much_later = now + Duration::from_secs(300);
+        let retry = backoff.on_failure(much_later, &CLOSED, None, &options, &mut rng);
+        assert_eq!(retry.not_before, much_later);
+    }
+
+    #[test]
+    fn the_second_rejection_in_a_row_locks_and_success_unlocks() {
+        let (now, options, mut rng) = (origin(), options(), Rng::new(7));
+        let mut backoff = Backoff::new(now);
+        let rejected = LostReason::CredentialsRejected;
+        backoff.on_rejected(now, &options);
+        let first = backoff.on_failure(now, &rejected, None, &options, &mut rng);
+        assert_eq!(first.at, now + Duration::from_secs(1));
+        backoff.on_rejected(now, &options);
+        let second = backoff.on_failure(now, &rejected, None, &options, &mut rng);
+        assert_eq!((second.at, second.not_before), (now + Duration::from_secs(300), second.at));
+        backoff.on_accepted();
+        assert_eq!(backoff.earliest(&options), now + Duration::from_secs(1));
+    }
+}

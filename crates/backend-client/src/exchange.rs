@@ -148,3 +148,65 @@ impl Exchanges {
 const ABANDONED: usize = 8;
 /// `CSeq` starts over after this: some backends keep it in 31 bits.
 const MAX_CSEQ: u32 = i32::MAX as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtsp_proto::Method;
+
+    fn begin(exchanges: &mut Exchanges) -> u32 {
+        #[expect(clippy::disallowed_methods, reason = "virtual time needs an origin")]
+        let deadline = Instant::now();
+        let cseq = exchanges.next_cseq();
+        exchanges.begin(Exchange {
+            purpose: Purpose::KeepAlive,
+            request: Request::new(Method::Options, "*"),
+            cseq,
+            deadline,
+            authorized: false,
+            challenges: 0,
+        });
+        cseq
+    }
+
+    #[test]
+    fn an_answer_is_found_by_its_number() {
+        let mut exchanges = Exchanges::default();
+        let cseq = begin(&mut exchanges);
+        let answered = exchanges.answered(Some(cseq));
+        assert!(matches!(answered, Answered::Exchange(_, Attribution::Exact)));
+        assert!(matches!(exchanges.answered(Some(cseq)), Answered::Stray));
+    }
+
+    #[test]
+    fn an_answer_to_what_was_given_up_does_not_answer_what_is_under_way() {
+        let mut exchanges = Exchanges::default();
+        let first = begin(&mut exchanges);
+        exchanges.abandon();
+        let second = begin(&mut exchanges);
+        assert!(matches!(exchanges.answered(Some(first)), Answered::Late));
+        assert!(!exchanges.is_idle());
+        let answered = exchanges.answered(Some(second));
+        assert!(matches!(answered, Answered::Exchange(_, Attribution::Exact)));
+    }
+
+    #[test]
+    fn only_so_many_requests_given_up_are_remembered() {
+        let mut exchanges = Exchanges::default();
+        for _ in 0..1000 {
+            begin(&mut exchanges);
+            exchanges.abandon();
+        }
+        assert_eq!(exchanges.abandoned.len(), ABANDONED);
+        assert!(!exchanges.abandoned.spilled());
+    }
+
+    #[test]
+    fn numbers_start_over_before_they_overflow_and_never_with_a_connection() {
+        let mut exchanges = Exchanges { last_cseq: MAX_CSEQ - 1, ..Exchanges::default() };
+        assert_eq!(exchanges.next_cseq(), MAX_CSEQ);
+        assert_eq!(exchanges.next_cseq(), 1);
+        exchanges.restart();
+        assert_eq!(exchanges.next_cseq(), 2);
+    }
+}

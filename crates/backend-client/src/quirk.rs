@@ -109,3 +109,17 @@ impl QuirkCounts {
         self.0.get(quirk as usize).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quirk_is_told_once_and_counted_always() {
+        let mut counts = QuirkCounts::default();
+        assert!(counts.count(Quirk::Message));
+        assert!(!counts.count(Quirk::Message));
+        assert!(counts.count(Quirk::MissingCseq));
+        assert_eq!((counts.of(Quirk::Message), counts.of(Quirk::Announced)), (2, 0));
+    }
+}

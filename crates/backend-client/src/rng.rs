@@ -21,3 +21,16 @@ impl Rng {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_interval_is_filled_and_not_left() {
+        let mut rng = Rng::new(0);
+        let drawn: Vec<f64> = (0..1000).map(|_| rng.unit()).collect();
+        assert!(drawn.iter().all(|x| (0.0..1.0).contains(x)));
+        assert!(drawn.iter().any(|x| *x < 0.05) && drawn.iter().any(|x| *x > 0.95));
+    }
+}

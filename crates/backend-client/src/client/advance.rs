@@ -20,13 +20,13 @@ impl BackendClient {
         let due = self.keepalive.at() <= now;
         match &self.state {
             State::Describing if self.is_open() => self.send_describe(now),
-            State::Described(_) if !self.is_open() => {
-                if due || self.demand > Demand::Idle {
-                    self.describe_again(now);
-                }
-            }
             State::Described(description) => {
-                if self.demand > Demand::Idle {
+                let wanted = self.demand > Demand::Idle;
+                if !self.is_open() {
+                    if due || wanted {
+                        self.describe_again(now);
+                    }
+                } else if wanted {
                     let session = Session::new(description.clone(), DEFAULT_TIMEOUT);
                     self.state = State::SettingUp(Box::new(session), Step::FIRST);
                     self.set_up_next(now);

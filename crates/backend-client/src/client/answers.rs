@@ -13,7 +13,7 @@ use crate::exchange::{Answered, Attribution, Exchange, Purpose};
 use crate::keepalive::DEFAULT_TIMEOUT;
 
 use crate::state::{Play, Rest, State};
-use crate::{Event, LostReason, Quirk, TransportChoice};
+use crate::{Demand, Event, LostReason, Quirk, TransportChoice};
 
 impl BackendClient {
     pub(super) fn on_response(&mut self, now: Instant, response: &Response) {
@@ -90,6 +90,9 @@ impl BackendClient {
                         |challenge| matches!(challenge, Challenge::Digest(digest) if digest.stale),
                     );
                     let most = if stale { MAX_CHALLENGES } else { 1 };
+                    if self.is_moot(exchange.purpose) {
+                        return;
+                    }
                     if exchange.challenges < most {
                         let Exchange { purpose, request, deadline, challenges, .. } = exchange;
                         self.transmit(purpose, request, deadline, challenges + 1);
@@ -119,6 +122,21 @@ impl BackendClient {
                 }
                 self.lose(now, reason);
             }
+        }
+    }
+
+    /// Whether a request that would have to be sent again has lost its reason meanwhile; then it
+    /// never happened.
+    fn is_moot(&mut self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Setup => self.demand == Demand::Idle,
+            Purpose::Play if self.demand < Demand::Playing => {
+                if let Some(session) = self.state.take_session() {
+                    self.state = State::Ready(session, Rest::Fresh);
+                }
+                true
+            }
+            _ => false,
         }
     }
 

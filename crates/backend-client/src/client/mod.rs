@@ -4,6 +4,7 @@ mod advance;
 mod answers;
 mod ending;
 mod media;
+mod reading;
 mod requests;
 mod setup;
 
@@ -17,7 +18,7 @@ use rtp_rtcp::Now;
 use rtsp_proto::auth::{ClientAuth, Credentials};
 use rtsp_proto::transport::Lower;
 use rtsp_proto::url::{RtspUrl, Scheme};
-use rtsp_proto::{Decoder, Frame, Role, redact};
+use rtsp_proto::{Decoder, redact};
 use smallvec::SmallVec;
 
 use crate::backoff::Backoff;
@@ -346,103 +347,6 @@ impl BackendClient {
         known.filter(|_| same_host).cloned()
     }
 
-    fn on_connected(&mut self, now: Instant, peer: IpAddr) {
-        if !matches!(self.link, Link::Opening { .. }) {
-            return;
-        }
-        let decoder = Decoder::new(self.options.limits.clone(), Role::Client);
-        let peer = peer.to_canonical();
-        self.link = Link::Open(Box::new(OpenLink {
-            decoder,
-            peer,
-            requests: 0,
-            held: BytesMut::new(),
-            silent_at: None,
-        }));
-        self.heard_at = now;
-    }
-
-    fn on_stream(&mut self, now: Instant, bytes: &mut BytesMut) {
-        if let Link::Open(link) = &mut self.link {
-            link.requests = 0;
-            if !link.held.is_empty() {
-                link.held.extend_from_slice(bytes);
-                *bytes = std::mem::take(&mut link.held);
-            }
-        }
-        self.read(now, bytes);
-        let describing = matches!(self.state, State::Describing);
-        if let Link::Open(link) = &mut self.link {
-            let endless = link.decoder.awaits_silence();
-            link.silent_at = endless.then(|| now + END_OF_MESSAGE);
-            if endless || describing {
-                link.held = bytes.split();
-            }
-        }
-    }
-
-    /// Takes a message as it is, because nothing more will come of it.
-    fn read_unfinished(&mut self, now: Instant) {
-        let Link::Open(link) = &mut self.link else { return };
-        link.silent_at = None;
-        let mut held = std::mem::take(&mut link.held);
-        if let Some(frame) = link.decoder.finish(&mut held) {
-            self.tell_repairs();
-            self.on_frame(now, frame);
-        }
-    }
-
-    fn read(&mut self, now: Instant, bytes: &mut BytesMut) {
-        // Each turn takes bytes out, or ends: a frame is never empty.
-        loop {
-            let Link::Open(link) = &mut self.link else {
-                // What an ended connection still brought.
-                bytes.clear();
-                return;
-            };
-            let frame = link.decoder.decode(bytes);
-            self.tell_repairs();
-            match frame {
-                Ok(Some(frame)) => self.on_frame(now, frame),
-                Ok(None) => return,
-                Err(error) => {
-                    bytes.clear();
-                    self.lose_unreadable(now, error.to_string());
-                    return;
-                }
-            }
-        }
-    }
-
-    fn on_frame(&mut self, now: Instant, frame: Frame) {
-        match frame {
-            Frame::Interleaved { channel, data } => self.on_interleaved(now, channel, data),
-            Frame::Response(response) => {
-                self.dialogue(false, || response.encode());
-                self.on_response(now, &response);
-                self.advance(now);
-            }
-            Frame::Request(request) => {
-                self.dialogue(false, || request.encode());
-                self.on_request(now, &request);
-                self.advance(now);
-            }
-        }
-    }
-
-    fn tell_repairs(&mut self) {
-        let Link::Open(link) = &mut self.link else { return };
-        for repair in link.decoder.take_tolerated() {
-            self.quirks.count(Quirk::Message);
-            let kind = std::mem::discriminant(&repair);
-            if !self.repairs_told.contains(&kind) && self.repairs_told.len() < MAX_REPAIRS {
-                self.repairs_told.push(kind);
-                let detail = repair.to_string();
-                self.event(Event::Tolerated { quirk: Quirk::Message, detail });
-            }
-        }
-    }
-
     fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
@@ -480,11 +384,7 @@ fn is_tls(url: &RtspUrl) -> bool {
     matches!(url.scheme, Scheme::Rtsps)
 }
 
-/// A message whose end nobody told is over when nothing came for this long.
-const END_OF_MESSAGE: Duration = Duration::from_millis(500);
 /// How long a TEARDOWN may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The shell keeps the deadline of a connection attempt itself, and knows better why it failed.
 const CONNECT_GRACE: Duration = Duration::from_secs(1);
-/// How many kinds of repaired messages are reported.
-const MAX_REPAIRS: usize = 16;

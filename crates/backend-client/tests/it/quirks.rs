@@ -1,0 +1,236 @@
+//! What real cameras do that no specification says.
+
+use backend_client::{Demand, Event, LostReason, Phase, Quirk};
+
+use crate::camera::{Act, Camera, SDP, bye, frame, rtp};
+use crate::rig::{Rig, secs, tcp, udp};
+
+fn raw(text: &str) -> Act {
+    Act::Raw(text.to_owned())
+}
+
+fn told(rig: &Rig, wanted: Quirk) -> usize {
+    rig.count(|event| matches!(event, Event::Tolerated { quirk, .. } if *quirk == wanted))
+}
+
+#[test]
+fn a_response_without_cseq_answers_the_request_under_way() {
+    let answer = "RTSP/1.0 200 OK\r\nSession: 9\r\n\
+        Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n";
+    let rig = Rig::playing(tcp(), Camera::default().once("SETUP", raw(answer)));
+    assert_eq!(rig.dialogue(), "DSSP");
+    assert_eq!(told(&rig, Quirk::MissingCseq), 1);
+}
+
+#[test]
+fn a_response_with_another_cseq_answers_the_request_under_way() {
+    let camera = Camera::default()
+        .once("PLAY", raw("RTSP/1.0 200 OK\r\nCSeq: 0\r\n\r\n"))
+        .once("OPTIONS", raw("RTSP/1.0 200 OK\r\nCSeq: 0\r\n\r\n"));
+    let mut rig = Rig::playing(tcp(), camera);
+    rig.run(secs(31.0));
+    assert_eq!(rig.losses(), []);
+    assert_eq!(told(&rig, Quirk::ForeignCseq), 1, "once");
+    assert_eq!(rig.client.quirk_count(Quirk::ForeignCseq), 2);
+}
+
+#[test]
+fn a_response_that_answers_nothing_is_dropped() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    rig.bytes(b"RTSP/1.0 454 Session Not Found\r\nCSeq: 77\r\n\r\n");
+    rig.run(secs(1.0));
+    assert_eq!(rig.client.state(), Phase::Playing);
+    assert_eq!(told(&rig, Quirk::StrayResponse), 1);
+}
+
+#[test]
+fn a_provisional_response_is_not_the_answer() {
+    let answer = "RTSP/1.0 100 Continue\r\nCSeq: {cseq}\r\n\r\n\
+        RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n";
+    let rig = Rig::playing(tcp(), Camera::default().once("PLAY", raw(answer)));
+    assert_eq!(rig.dialogue(), "DSSP");
+}
+
+#[test]
+fn a_setup_without_session_or_transport_is_taken_as_granted() {
+    let answer = "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n";
+    let mut rig = Rig::playing(tcp(), Camera::default().always("SETUP", raw(answer)));
+    assert_eq!(rig.last("PLAY").header("Session"), None);
+    rig.bytes(&frame(2, &rtp(1, 1)));
+    assert_eq!(rig.count(|event| matches!(event, Event::Packet { track: 1, .. })), 1);
+    assert_eq!(told(&rig, Quirk::MissingSession), 1);
+    assert_eq!(told(&rig, Quirk::MissingTransport), 1);
+    rig.demand(Demand::Idle);
+    rig.run(secs(1.0));
+    assert_eq!(rig.dialogue(), "DSSPZ");
+}
+
+#[test]
+fn a_session_that_changes_between_setups_is_followed() {
+    let answer = "Session: other\r\nTransport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n";
+    let camera = Camera::default().once("SETUP", Act::Obey).once("SETUP", Act::Answer(200, answer));
+    let rig = Rig::playing(tcp(), camera);
+    assert_eq!(rig.last("PLAY").header("Session"), Some("other"));
+    assert_eq!(told(&rig, Quirk::ChangedSession), 1);
+}
+
+#[test]
+fn a_session_with_odd_parameters_is_given_back_without_them() {
+    let camera = Camera { session: "a-b_c$1 ; timeout = 30 ;x=y", ..Camera::default() };
+    let rig = Rig::playing(tcp(), camera);
+    assert_eq!(rig.last("PLAY").header("Session"), Some("a-b_c$1"));
+}
+
+#[test]
+fn interleaving_granted_where_udp_was_asked_for_is_used() {
+    let answer = "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=4-5\r\n";
+    let sdp = SDP.split("m=audio").next().expect("video").to_owned();
+    let camera = Camera { sdp, media: false, ..Camera::default() };
+    let mut rig = Rig::playing(udp(), camera.once("SETUP", Act::Answer(200, answer)));
+    rig.bytes(&frame(4, &rtp(1, 1)));
+    assert_eq!(rig.packets(), 1);
+    assert_eq!(told(&rig, Quirk::InterleavedInstead), 1);
+}
+
+#[test]
+fn udp_granted_where_interleaving_was_asked_for_is_a_refusal() {
+    let answer = "Session: 1\r\nTransport: RTP/AVP;unicast;client_port=1-2;server_port=3-4\r\n";
+    let mut rig = Rig::new(tcp(), Camera::default().always("SETUP", Act::Answer(200, answer)));
+    rig.demand(Demand::Ready);
+    rig.run(secs(0.5));
+    assert!(matches!(rig.losses()[0].1, LostReason::Refused { what: "SETUP", .. }));
+}
+
+#[test]
+fn data_on_unknown_channels_is_skipped_by_its_length() {
+    let mut rig = Rig::playing(tcp(), Camera { media: false, ..Camera::default() });
+    let mut bytes = frame(200, b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n");
+    bytes.extend_from_slice(&frame(0, &rtp(1, 1)));
+    rig.bytes(&bytes);
+    assert_eq!((rig.packets(), rig.client.stats().unknown_channel), (1, 1));
+    assert_eq!(told(&rig, Quirk::UnknownChannel), 1);
+}
+
+#[test]
+fn rtcp_on_the_channel_of_rtp_is_rtcp() {
+    let mut rig = Rig::playing(tcp(), Camera { media: false, ..Camera::default() });
+    rig.bytes(&frame(0, &bye(5)));
+    assert_eq!(rig.count(|event| matches!(event, Event::Rtcp { track: 0, .. })), 1);
+    assert_eq!(told(&rig, Quirk::MuxedRtcp), 1);
+}
+
+#[test]
+fn requests_of_the_camera_are_answered_and_change_nothing() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    for (method, status) in [
+        ("OPTIONS", "200"),
+        ("GET_PARAMETER", "200"),
+        ("SET_PARAMETER", "200"),
+        ("ANNOUNCE", "200"),
+        ("RECORD", "501"),
+        ("FROBNICATE", "501"),
+    ] {
+        let request =
+            format!("{method} rtsp://x/ RTSP/1.0\r\nCSeq: 5\r\nSession: 12345678\r\n\r\n");
+        rig.bytes(request.as_bytes());
+        let response = rig.responses.last().expect("an answer");
+        assert!(response.starts_with(&format!("RTSP/1.0 {status} ")), "{method}: {response}");
+        assert!(response.contains("CSeq: 5\r\n") && response.contains("Session: 12345678\r\n"));
+    }
+    rig.run(secs(1.0));
+    assert_eq!(rig.client.state(), Phase::Playing);
+    assert_eq!(rig.dialogue(), "DSSP");
+}
+
+#[test]
+fn requests_without_end_are_not_answered_without_end() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    let request = "OPTIONS * RTSP/1.0\r\nCSeq: 5\r\n\r\n".repeat(1000);
+    rig.bytes(request.as_bytes());
+    assert!(rig.responses.len() <= 64);
+    assert!(matches!(rig.losses()[0].1, LostReason::Protocol { .. }));
+}
+
+#[test]
+fn a_redirect_request_moves_the_session() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    rig.bytes(b"REDIRECT rtsp://x/ RTSP/1.0\r\nCSeq: 5\r\nLocation: rtsp://spare/live\r\n\r\n");
+    assert_eq!(rig.responses.len(), 1);
+    rig.run(secs(0.2));
+    assert_eq!(rig.dialogue(), "DSSPTDSSP");
+    assert_eq!(rig.connects.last().map(|(_, host, _)| host.as_str()), Some("spare"));
+}
+
+#[test]
+fn a_description_whose_length_is_too_large_is_read_when_nothing_more_comes() {
+    for close in [false, true] {
+        let long = format!(
+            "RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{SDP}",
+            SDP.len() + 7
+        );
+        let mut rig = Rig::new(tcp(), Camera::default().once("DESCRIBE", Act::Raw(long)));
+        rig.run(secs(1.0));
+        assert_eq!(rig.client.state(), Phase::Describing);
+        if close {
+            rig.close();
+        }
+        rig.until(Phase::Described);
+        assert_eq!(rig.losses(), []);
+        assert_eq!(rig.dialogue(), "D");
+    }
+}
+
+#[test]
+fn a_description_without_a_length_is_read_when_nothing_more_comes() {
+    let raw =
+        format!("RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nContent-Type: application/sdp\r\n\r\n{SDP}");
+    let mut rig = Rig::new(tcp(), Camera::default().once("DESCRIBE", Act::Raw(raw)));
+    rig.run(secs(2.0));
+    assert_eq!(rig.client.state(), Phase::Described);
+    assert_eq!(rig.losses(), []);
+}
+
+#[test]
+fn relative_controls_are_resolved_against_the_base_and_credentials_in_it_are_dropped() {
+    let sdp = SDP.to_owned();
+    let raw = format!(
+        "RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nContent-Base: rtsp://u:p@10.0.0.9/other/\r\n\
+         Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    );
+    let mut rig = Rig::new(tcp(), Camera::default().once("DESCRIBE", Act::Raw(raw)));
+    rig.demand(Demand::Playing);
+    rig.until(Phase::Playing);
+    assert_eq!(rig.last("SETUP").uri, "rtsp://10.0.0.9/other/trackID=1");
+    assert_eq!(rig.last("PLAY").uri, "rtsp://10.0.0.9/other/");
+}
+
+#[test]
+fn blanks_in_a_control_do_not_end_the_request_line() {
+    let sdp = SDP.replace("trackID=0", "track one");
+    let camera = Camera { sdp, ..Camera::default() };
+    let mut rig = Rig::new(tcp(), camera);
+    rig.demand(Demand::Ready);
+    rig.until(Phase::Ready);
+    let setup = rig.requests.iter().find(|(_, request)| request.method == "SETUP");
+    assert_eq!(setup.map(|(_, request)| request.uri.as_str()), Some("rtsp://cam/live/track%20one"));
+}
+
+#[test]
+fn an_answer_amid_media_is_found_wherever_the_stream_is_cut() {
+    let mut rig = Rig::new(tcp(), Camera { media: false, ..Camera::default() });
+    rig.demand(Demand::Playing);
+    rig.until(Phase::Starting);
+    let cseq = rig.last("PLAY").header("CSeq").expect("a CSeq").to_owned();
+    let mut bytes = frame(0, &rtp(1, 1));
+    bytes.extend_from_slice(format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n").as_bytes());
+    bytes.extend_from_slice(&frame(0, &rtp(2, 1)));
+    let mut buffer = bytes::BytesMut::new();
+    for byte in bytes {
+        buffer.extend_from_slice(&[byte]);
+        rig.handle(backend_client::Input::Stream(&mut buffer));
+    }
+    assert_eq!(rig.client.state(), Phase::Playing);
+    assert_eq!(rig.packets(), 2);
+}

@@ -1,0 +1,434 @@
+//! A client under test, a shell for it that does what it is told, and a scripted camera behind it,
+//! all in virtual time.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use backend_client::{BackendClient, Demand, Event, Input, LostReason, Options, Output, Phase};
+use bytes::{Bytes, BytesMut};
+use rtp_rtcp::{Now, NtpTime};
+use rtsp_proto::url::RtspUrl;
+
+use crate::camera::{Camera, Reply, Request};
+
+pub(crate) const PEER: &str = "192.0.2.7:554";
+
+pub(crate) struct Rig {
+    pub(crate) client: BackendClient,
+    pub(crate) camera: Camera,
+    pub(crate) now: Now,
+    begin: Instant,
+    floor: Duration,
+    request_timeout: Duration,
+    pub(crate) demand: Demand,
+    /// What goes to the client, and when.
+    mail: VecDeque<(Instant, Mail)>,
+    /// The connections asked for, and when.
+    pub(crate) connects: Vec<(Duration, String, u16)>,
+    connected: bool,
+    /// The request under way on this connection, by when it is overdue.
+    under_way: Option<(Request, Instant)>,
+    pub(crate) requests: Vec<(Duration, Request)>,
+    /// Answers to the camera's own requests.
+    pub(crate) responses: Vec<String>,
+    pub(crate) interleaved: Vec<(u8, Bytes)>,
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) datagrams: Vec<(usize, bool, Bytes)>,
+    pub(crate) udp_peers: Vec<(usize, SocketAddr, SocketAddr)>,
+    pub(crate) binds: Vec<usize>,
+    pub(crate) closes: usize,
+    pub(crate) closed_udp: usize,
+    bound: Vec<usize>,
+    redirected: bool,
+    next_media: Instant,
+    /// Ports cannot be bound.
+    pub(crate) no_ports: bool,
+    seen: Seen,
+}
+
+/// What the requests are counted from in the checks.
+#[derive(Default)]
+struct Seen {
+    at_once: u32,
+    last_turn: Option<Instant>,
+}
+
+enum Mail {
+    Bytes(Bytes),
+    Closed,
+    Connected,
+    Refused,
+}
+
+pub(crate) fn options(url: &str) -> Options {
+    let mut options = Options::new(RtspUrl::parse(url).expect("a URL"));
+    options.user_agent = "test".to_owned();
+    options
+}
+
+pub(crate) fn tcp() -> Options {
+    let mut options = options("rtsp://cam/live");
+    options.transport = backend_client::TransportChoice::Tcp;
+    options
+}
+
+pub(crate) fn udp() -> Options {
+    options("rtsp://cam/live")
+}
+
+pub(crate) fn origin() -> Now {
+    use std::sync::OnceLock;
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "virtual time needs an origin")]
+    let mono = *BASE.get_or_init(Instant::now);
+    Now { mono, wall: NtpTime::from_unix(Duration::from_secs(1_700_000_000)) }
+}
+
+pub(crate) fn secs(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+impl Rig {
+    pub(crate) fn new(options: Options, camera: Camera) -> Self {
+        Self::seeded(options, camera, 1)
+    }
+
+    pub(crate) fn seeded(options: Options, camera: Camera, seed: u64) -> Self {
+        let now = origin();
+        let floor = options.retry_min;
+        let request_timeout = options.request_timeout;
+        let mut rig = Self {
+            client: BackendClient::new(now, options, seed),
+            camera,
+            now,
+            begin: now.mono,
+            floor,
+            request_timeout,
+            demand: Demand::Idle,
+            mail: VecDeque::new(),
+            connects: Vec::new(),
+            connected: false,
+            under_way: None,
+            requests: Vec::new(),
+            responses: Vec::new(),
+            interleaved: Vec::new(),
+            events: Vec::new(),
+            datagrams: Vec::new(),
+            udp_peers: Vec::new(),
+            binds: Vec::new(),
+            closes: 0,
+            closed_udp: 0,
+            bound: Vec::new(),
+            redirected: false,
+            next_media: now.mono,
+            no_ports: false,
+            seen: Seen::default(),
+        };
+        rig.drain();
+        rig
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now.mono - self.begin
+    }
+
+    pub(crate) fn demand(&mut self, demand: Demand) {
+        self.demand = demand;
+        self.client.set_demand(self.now, demand);
+        self.drain();
+    }
+
+    pub(crate) fn retry_now(&mut self) {
+        self.client.retry_now(self.now);
+        self.drain();
+    }
+
+    pub(crate) fn shutdown(&mut self) {
+        self.client.shutdown(self.now);
+        self.drain();
+    }
+
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
+        self.client.handle(self.now, input);
+        self.drain();
+    }
+
+    /// Bytes from the camera, right now.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        if !self.connected {
+            return;
+        }
+        self.note_answer(bytes);
+        let mut buffer = BytesMut::from(bytes);
+        self.client.handle(self.now, Input::Stream(&mut buffer));
+        self.drain();
+    }
+
+    /// An answer ends what is under way, unless it answers something given up before.
+    fn note_answer(&mut self, bytes: &[u8]) {
+        if !bytes.starts_with(b"RTSP/1.0 ") || bytes.starts_with(b"RTSP/1.0 1") {
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let cseq = text.split("CSeq: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let Some((request, _)) = &self.under_way else { return };
+        let current = request.header("CSeq");
+        let late = |cseq| self.requests.iter().any(|(_, sent)| sent.header("CSeq") == Some(cseq));
+        if cseq.is_none() || cseq == current || !cseq.is_some_and(late) {
+            self.under_way = None;
+        }
+    }
+
+    /// The camera closes the connection, right now.
+    pub(crate) fn close(&mut self) {
+        if self.connected {
+            self.disconnect();
+            self.client.handle(self.now, Input::Closed { why: None });
+            self.drain();
+        }
+    }
+
+    pub(crate) fn datagram(&mut self, track: usize, rtcp: bool, from: &str, data: &[u8]) {
+        let from = from.parse().expect("an address");
+        let data = Bytes::copy_from_slice(data);
+        self.handle(Input::Datagram { track, rtcp, from, data });
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, duration: Duration) {
+        let end = self.now.mono + duration;
+        loop {
+            let mail = self.mail.iter().map(|(at, _)| *at).min();
+            let media = self.camera.is_sending().then_some(self.next_media);
+            let due = [self.client.poll_timeout(), mail, media].into_iter().flatten().min();
+            let at = due.unwrap_or(end).max(self.now.mono);
+            if at > end {
+                break;
+            }
+            self.now = self.now.after(at - self.now.mono);
+            self.turn();
+            if self.now.mono == end && due.is_none_or(|due| due > end) {
+                break;
+            }
+        }
+        self.now = self.now.after(end.saturating_duration_since(self.now.mono));
+    }
+
+    fn turn(&mut self) {
+        if self.seen.last_turn == Some(self.now.mono) {
+            self.seen.at_once += 1;
+            assert!(
+                self.seen.at_once < 500,
+                "no end at {:?}: {}",
+                self.elapsed(),
+                self.client.state()
+            );
+        } else {
+            self.seen = Seen { at_once: 0, last_turn: Some(self.now.mono) };
+        }
+        if let Some(place) = self.mail.iter().position(|(at, _)| *at <= self.now.mono) {
+            let mail = self.mail.remove(place).expect("it is there").1;
+            self.deliver(mail);
+            return;
+        }
+        if self.camera.is_sending() && self.next_media <= self.now.mono {
+            self.next_media = self.now.mono + self.camera.pace;
+            self.media();
+            return;
+        }
+        if self.client.poll_timeout().is_some_and(|due| due <= self.now.mono) {
+            self.client.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn deliver(&mut self, mail: Mail) {
+        match mail {
+            Mail::Bytes(bytes) => self.bytes(&bytes),
+            Mail::Closed => self.close(),
+            Mail::Connected => {
+                self.connected = true;
+                let local = "192.0.2.1:5000".parse().expect("an address");
+                let peer = PEER.parse().expect("an address");
+                self.handle(Input::Connected { local, peer });
+            }
+            Mail::Refused => self.handle(Input::ConnectFailed { why: "refused".to_owned() }),
+        }
+    }
+
+    fn media(&mut self) {
+        for (track, channel) in self.camera.streams() {
+            let packet = self.camera.packet(track);
+            match channel {
+                Some(channel) => {
+                    let mut frame = vec![b'$', channel, 0, packet.len() as u8];
+                    frame.extend_from_slice(&packet);
+                    self.bytes(&frame);
+                }
+                None if self.bound.contains(&track) && !self.camera.udp_blocked => {
+                    self.datagram(track, false, "192.0.2.7:6000", &packet);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.connected = false;
+        self.under_way = None;
+        self.mail.clear();
+        self.camera.disconnect();
+    }
+
+    fn drain(&mut self) {
+        let mut outputs = 0;
+        while let Some(output) = self.client.poll_output() {
+            outputs += 1;
+            assert!(outputs < 10_000, "outputs without end");
+            self.perform(output);
+        }
+        if self.client.is_finished() {
+            assert!(!self.connected, "finished with a connection");
+        } else {
+            assert!(self.client.poll_timeout().is_some(), "{} has no timer", self.client.state());
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        let at = self.elapsed();
+        match output {
+            Output::Connect { host, port, .. } => {
+                assert!(!self.connected, "a second connection");
+                if let Some((before, ..)) = self.connects.last()
+                    && !std::mem::take(&mut self.redirected)
+                {
+                    assert!(at - *before >= self.floor, "an attempt under the floor");
+                }
+                self.connects.push((at, host, port));
+                let answer = if self.camera.up { Mail::Connected } else { Mail::Refused };
+                if !self.camera.mute {
+                    self.mail.push_back((self.now.mono + self.camera.delay, answer));
+                }
+            }
+            Output::Send(bytes) => self.sent(&bytes),
+            Output::Close => {
+                self.closes += 1;
+                self.disconnect();
+            }
+            Output::BindUdp { track } => {
+                self.binds.push(track);
+                if self.no_ports {
+                    self.handle(Input::UdpBindFailed { track, why: "none left".to_owned() });
+                } else if !self.camera.mute_shell {
+                    self.bound.push(track);
+                    let rtp_port = 40_000 + 2 * track as u16;
+                    self.handle(Input::UdpBound { track, rtp_port });
+                }
+            }
+            Output::ConnectUdp { track, rtp, rtcp } => self.udp_peers.push((track, rtp, rtcp)),
+            Output::SendDatagram { track, rtcp, data } => self.datagrams.push((track, rtcp, data)),
+            Output::CloseUdp => {
+                self.closed_udp += 1;
+                self.bound.clear();
+            }
+            Output::Event(event) => self.events.push((at, event)),
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        assert!(self.connected, "sent without a connection");
+        if let Some((&[b'$', channel, ..], data)) = bytes.split_first_chunk::<4>() {
+            self.interleaved.push((channel, Bytes::copy_from_slice(data)));
+            return;
+        }
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        if text.starts_with("RTSP/") {
+            self.responses.push(text);
+            return;
+        }
+        let request = Request::parse(&text);
+        if let Some((before, overdue)) = &self.under_way {
+            assert!(
+                request.method == "TEARDOWN" || *overdue <= self.now.mono,
+                "{} while {} is under way",
+                request.method,
+                before.method
+            );
+        }
+        assert!(request.method != "PLAY" || self.demand == Demand::Playing, "PLAY for nobody");
+        self.under_way = Some((request.clone(), self.now.mono + self.request_timeout));
+        self.requests.push((self.elapsed(), request.clone()));
+        for (delay, reply) in self.camera.answer(&request) {
+            let at = self.now.mono + delay;
+            match reply {
+                Reply::Bytes(bytes) => {
+                    self.redirected |= bytes.starts_with(b"RTSP/1.0 30");
+                    self.mail.push_back((at, Mail::Bytes(bytes)));
+                }
+                Reply::Close => self.mail.push_back((at, Mail::Closed)),
+            }
+        }
+    }
+
+    // What tests ask.
+
+    /// The methods sent so far, one letter each but the first two: `D` DESCRIBE, `S` SETUP, `P`
+    /// PLAY, `Z` PAUSE, `T` TEARDOWN, `O` OPTIONS, `G` GET_PARAMETER, `E` SET_PARAMETER.
+    pub(crate) fn dialogue(&self) -> String {
+        self.requests
+            .iter()
+            .map(|(_, request)| match request.method.as_str() {
+                "DESCRIBE" => 'D',
+                "SETUP" => 'S',
+                "PLAY" => 'P',
+                "PAUSE" => 'Z',
+                "TEARDOWN" => 'T',
+                "OPTIONS" => 'O',
+                "GET_PARAMETER" => 'G',
+                "SET_PARAMETER" => 'E',
+                _ => '?',
+            })
+            .collect()
+    }
+
+    pub(crate) fn last(&self, method: &str) -> &Request {
+        let found = self.requests.iter().rev().find(|(_, request)| request.method == method);
+        &found.unwrap_or_else(|| panic!("no {method} in {}", self.dialogue())).1
+    }
+
+    pub(crate) fn losses(&self) -> Vec<(Duration, LostReason, Duration)> {
+        let lost = |(at, event): &(Duration, Event)| match event {
+            Event::Lost { reason, retry_in, .. } => Some((*at, reason.clone(), *retry_in)),
+            _ => None,
+        };
+        self.events.iter().filter_map(lost).collect()
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|(_, event)| wanted(event)).count()
+    }
+
+    pub(crate) fn packets(&self) -> usize {
+        self.count(|event| matches!(event, Event::Packet { .. }))
+    }
+
+    /// Runs until it stands there, for at most a minute.
+    pub(crate) fn until(&mut self, phase: Phase) {
+        for _ in 0..6000 {
+            if self.client.state() == phase {
+                return;
+            }
+            self.run(Duration::from_millis(10));
+        }
+        panic!("{} instead of {phase} after {}", self.client.state(), self.dialogue());
+    }
+
+    /// A rig whose client plays.
+    pub(crate) fn playing(options: Options, camera: Camera) -> Self {
+        let mut rig = Self::new(options, camera);
+        rig.demand(Demand::Playing);
+        rig.until(Phase::Playing);
+        rig
+    }
+}
