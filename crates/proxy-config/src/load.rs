@@ -1,0 +1,223 @@
+//! From the file's text to settings, with every error's line.
+
+use std::collections::HashMap;
+
+use rtsp_proto::auth::Secret;
+use rtsp_proto::url::RtspUrl;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use crate::check::{check_stream_name, check_user_name, whole_settings};
+use crate::error::{ConfigError, Problem};
+use crate::read::Raw;
+use crate::schema::{Key, SECTIONS, STREAM, places_of};
+use crate::settings::{Settings, StreamSettings, User};
+use crate::suggest::closest;
+
+pub(crate) fn load(text: &str, file: &str) -> Result<Settings, ConfigError> {
+    let mut loader = Loader { text, file, problems: Vec::new(), lines: HashMap::new() };
+    let settings = match DeTable::parse(text) {
+        Ok(root) => loader.root(root.get_ref()),
+        Err(error) => {
+            // The message alone: the line itself may hold a password.
+            let line = error.span().map(|span| loader.line_at(span.start));
+            loader.problem(line, String::new(), error.message().to_owned());
+            Settings::default()
+        }
+    };
+    match ConfigError::of(loader.problems) {
+        Some(error) => Err(error),
+        None => Ok(settings),
+    }
+}
+
+struct Loader<'a> {
+    text: &'a str,
+    file: &'a str,
+    problems: Vec<Problem>,
+    /// Where each key with its section was written.
+    lines: HashMap<String, usize>,
+}
+
+/// A key and its value, with the line and the section's name before the key.
+struct Entry<'t> {
+    name: &'t str,
+    value: &'t DeValue<'t>,
+    path: String,
+    line: usize,
+}
+
+impl Loader<'_> {
+    fn root(&mut self, root: &DeTable<'_>) -> Settings {
+        let mut settings = Settings::default();
+        let (mut defaults, mut streams) = (None, None);
+        for entry in self.entries("", root) {
+            match entry.name {
+                "streams" => streams = self.table(&entry),
+                "defaults" => defaults = self.table(&entry),
+                "users" => settings.global.users = self.users(&entry),
+                name => match SECTIONS.iter().find(|s| !s.name.is_empty() && s.name == name) {
+                    Some(section) => {
+                        for entry in self.table_entries(&entry) {
+                            self.key(section.keys, &mut settings.global, &entry, &[]);
+                        }
+                    }
+                    None => {
+                        let sections = SECTIONS.iter().map(|section| section.name);
+                        let others: Vec<&str> =
+                            sections.chain(["defaults", "users", "streams"]).collect();
+                        let keys = SECTIONS.first().map_or(&[][..], |section| section.keys);
+                        self.key(keys, &mut settings.global, &entry, &others);
+                    }
+                },
+            }
+        }
+        for entry in defaults.map(|table| self.entries("defaults", table)).unwrap_or_default() {
+            self.key(STREAM, &mut settings.defaults, &entry, &[]);
+        }
+        for entry in streams.map(|table| self.entries("streams", table)).unwrap_or_default() {
+            if let Some(stream) = self.stream(&settings, &entry) {
+                settings.streams.push(stream);
+            }
+        }
+        for (key, what) in whole_settings(&settings) {
+            // A stream without the key has it from the defaults, and is named itself.
+            let stream = key.rsplit_once('.').map_or("", |(stream, _)| stream);
+            let line = self.lines.get(&key).or_else(|| self.lines.get(stream)).copied();
+            self.problem(line, key, what);
+        }
+        settings
+    }
+
+    fn stream(&mut self, settings: &Settings, entry: &Entry<'_>) -> Option<StreamSettings> {
+        if let Err(what) = check_stream_name(entry.name) {
+            self.problem(Some(entry.line), entry.path.clone(), what);
+        }
+        let mut options = settings.defaults.clone();
+        let mut source = None;
+        let table = self.table(entry)?;
+        let mut source_named = false;
+        for key in self.entries(&entry.path, table) {
+            if key.name == "source" {
+                source_named = true;
+                source = self.source(&key);
+            } else if matches!(key.value, DeValue::Table(_)) {
+                let what = format!(
+                    "unexpected table; a name with a dot or a slash needs quotes: \
+                     [streams.\"{}.{}\"]",
+                    entry.name, key.name
+                );
+                self.problem(Some(key.line), key.path, what);
+                source_named = true;
+            } else {
+                self.key(STREAM, &mut options, &key, &["source"]);
+            }
+        }
+        if !source_named {
+            let what = "a stream needs `source = \"rtsp://HOST/PATH\"`".to_owned();
+            self.problem(Some(entry.line), entry.path.clone(), what);
+        }
+        let source: RtspUrl = source?;
+        let own_user = ["user", "password"]
+            .iter()
+            .find_map(|name| self.lines.get(&format!("{}.{name}", entry.path)).copied());
+        if let (Some(line), true) = (own_user, source.credentials.is_some()) {
+            let what = "the URL in `source` carries credentials already; leave one of them out";
+            self.problem(Some(line), format!("{}.user", entry.path), what.to_owned());
+        }
+        Some(StreamSettings { name: entry.name.to_owned(), source, options })
+    }
+
+    fn source(&mut self, entry: &Entry<'_>) -> Option<RtspUrl> {
+        let Raw::Text(url) = Raw::of(entry.value) else {
+            let what = "expected a URL in quotes, such as \"rtsp://HOST/PATH\"".to_owned();
+            self.problem(Some(entry.line), entry.path.clone(), what);
+            return None;
+        };
+        RtspUrl::parse(url)
+            .map_err(|error| self.problem(Some(entry.line), entry.path.clone(), error.to_string()))
+            .ok()
+    }
+
+    fn users(&mut self, entry: &Entry<'_>) -> Vec<User> {
+        let mut users = Vec::new();
+        for user in self.table_entries(entry) {
+            if let Err(what) = check_user_name(user.name) {
+                self.problem(Some(user.line), user.path, what);
+                continue;
+            }
+            match Raw::of(user.value) {
+                Raw::Text(password) => {
+                    users.push(User { name: user.name.to_owned(), password: Secret::new(password) })
+                }
+                _ => {
+                    let what = "expected the reader's password in quotes".to_owned();
+                    self.problem(Some(user.line), user.path, what);
+                }
+            }
+        }
+        users
+    }
+
+    /// Sets the field that the entry names; `others` are names that could stand here as well.
+    fn key<T>(&mut self, keys: &[Key<T>], target: &mut T, entry: &Entry<'_>, others: &[&str]) {
+        if let Some(key) = keys.iter().find(|key| key.name == entry.name) {
+            if let Err(what) = key.set(target, &Raw::of(entry.value)) {
+                self.problem(Some(entry.line), entry.path.clone(), what);
+            }
+            return;
+        }
+        let names = keys.iter().map(|key| key.name).chain(others.iter().copied());
+        let places = places_of(entry.name);
+        let what = if let Some(meant) = closest(entry.name, names.filter(|n| !n.is_empty())) {
+            format!("unknown key; did you mean `{meant}`?")
+        } else if places.is_empty() {
+            "unknown key; all keys stand in the commented example file".to_owned()
+        } else {
+            format!("is unknown here; it belongs in {}", places.join(" or "))
+        };
+        self.problem(Some(entry.line), entry.path.clone(), what);
+    }
+
+    fn table<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t DeTable<'t>> {
+        if let DeValue::Table(table) = entry.value {
+            return Some(table);
+        }
+        let what = format!("expected a table: [{}] on a line of its own, keys below", entry.path);
+        self.problem(Some(entry.line), entry.path.clone(), what);
+        None
+    }
+
+    fn table_entries<'t>(&mut self, entry: &Entry<'t>) -> Vec<Entry<'t>> {
+        let table = self.table(entry);
+        table.map(|table| self.entries(&entry.path, table)).unwrap_or_default()
+    }
+
+    /// The table's entries in the order in which they were written.
+    fn entries<'t>(&mut self, section: &str, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
+        let mut written: Vec<(&Spanned<DeString<'t>>, &Spanned<DeValue<'t>>)> =
+            table.iter().collect();
+        written.sort_by_key(|(key, _)| key.span().start);
+        let dot = if section.is_empty() { "" } else { "." };
+        written
+            .into_iter()
+            .map(|(key, value)| {
+                let path = format!("{section}{dot}{}", key.get_ref());
+                let line = self.line_at(key.span().start);
+                self.lines.insert(path.clone(), line);
+                Entry { name: key.get_ref(), value: value.get_ref(), path, line }
+            })
+            .collect()
+    }
+
+    fn problem(&mut self, line: Option<usize>, key: String, what: String) {
+        self.problems.push(Problem { file: self.file.to_owned(), line, key, what });
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! The settings themselves: plain values, checked when they were read.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use rtsp_proto::auth::{Credentials, Secret};
+use rtsp_proto::url::RtspUrl;
+
+use crate::ConfigError;
+use crate::check::{check_stream_name, whole_settings};
+use crate::load;
+use crate::read::{Field, Raw, Rule, read_word};
+use crate::schema;
+
+/// Everything that can be chosen for the program.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What concerns all streams together.
+    pub global: Global,
+    /// What a stream is given that does not say otherwise.
+    pub defaults: StreamOptions,
+    /// The streams, in the order in which they were named. All names differ.
+    pub streams: Vec<StreamSettings>,
+    /// Nothing to serve was named: the program shows itself with the test camera.
+    pub demo: bool,
+}
+
+/// What concerns all streams together.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// The TCP port of the RTSP server; 0 lets the system choose. Default 8554.
+    pub rtsp_port: u16,
+    /// The addresses to listen on, at least one. Default all of IPv4 and IPv6.
+    pub bind: Vec<IpAddr>,
+    /// Threads that carry streams and readers; 0 = one per core, which is the default.
+    pub workers: usize,
+    /// How long a reader's session lives without a sign of life, as it is told in `Session`.
+    /// Default 60 s.
+    pub session_timeout: Duration,
+    /// Who may read, by digest authentication; anybody if empty.
+    pub users: Vec<User>,
+    /// What peers can make the server hold.
+    pub limits: Limits,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// A reader's name and password.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name; not empty, without colon.
+    pub name: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// What peers can make the server hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections of readers at one time. Default 10,000.
+    pub connections: usize,
+    /// Sessions on one connection. Default 8.
+    pub sessions_per_connection: usize,
+    /// Bytes of a message's first line and headers. Default 16 KiB.
+    pub header_bytes: usize,
+    /// Bytes of a message's body. Default 256 KiB.
+    pub body_bytes: usize,
+    /// How long a new connection may take for its first request. Default 10 s.
+    pub first_request: Duration,
+    /// How long a connection may stand without a session. Default 60 s.
+    pub idle_connection: Duration,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The least weight of an event that is logged. Default info.
+    pub level: LevelChoice,
+    /// The form of a line. Default text.
+    pub format: LogFormat,
+    /// Whether the RTSP messages themselves are logged, secrets blanked. Default no.
+    pub dialogues: bool,
+    /// How often one line per stream is logged; `None` = on SIGUSR1 only, which is the default.
+    pub status: Option<Duration>,
+}
+
+/// What is published under one name.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// The path under which readers find it, without the leading slash.
+    pub name: String,
+    /// Where it is pulled from; may carry credentials.
+    pub source: RtspUrl,
+    /// How it is pulled and served.
+    pub options: StreamOptions,
+}
+
+/// How a stream is pulled and served.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// The name to answer the backend's challenge with, where the URL carries none.
+    pub user: Option<String>,
+    /// The password that goes with it.
+    pub password: Option<Secret>,
+    /// How media travels from the backend. Default auto.
+    pub transport: TransportChoice,
+    /// How long after PLAY media may fail to come over UDP before TCP is tried. Default 3 s.
+    pub udp_timeout: Duration,
+    /// How long the video may be silent before the backend is reset; `None` = for ever.
+    /// Default 10 s.
+    pub max_packet_gap: Option<Duration>,
+    /// How long a TCP connection to the backend may take. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long the backend may take for an answer. Default 10 s.
+    pub request_timeout: Duration,
+    /// The wait after a first failure. Default 1 s.
+    pub retry_min: Duration,
+    /// The longest wait after failures in a row. Default 30 s.
+    pub retry_max: Duration,
+    /// How long packets from UDP wait for one that is missing, in milliseconds. Default 100.
+    pub reorder_ms: u32,
+    /// Where a reader begins. Default keyframe.
+    pub start: StartChoice,
+    /// How long a reader's request may wait for the backend before it is refused. Default 10 s.
+    pub answer_deadline: Duration,
+    /// Readers at one time. Default 10,000.
+    pub max_readers: usize,
+    /// Bytes of media kept for readers to come and readers behind. Default 16 MiB.
+    pub log_max: usize,
+    /// How long media is kept. Default 12 s.
+    pub log_max_age: Duration,
+    /// Bytes a reader may lag behind before it jumps to a key frame. Default 2 MiB.
+    pub lag_max: usize,
+    /// How long a reader may lag behind before it jumps to a key frame. Default 2 s.
+    pub lag_max_age: Duration,
+    /// How long a reader may take no byte before it is cut. Default 65 s.
+    pub reader_stall: Duration,
+}
+
+/// Settings of words: an enum, its names in the file, and how it is read and shown.
+macro_rules! words {
+    ($(#[$about:meta])* $choice:ident, $list:ident {
+        $($(#[$each:meta])* $variant:ident = $word:literal),+ $(,)?
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $choice { $($(#[$each])* $variant),+ }
+
+        /// The words of the file, in the order of the variants.
+        pub(crate) const $list: &[&str] = &[$($word),+];
+
+        impl $choice {
+            /// As it is written in the file.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl Field for $choice {
+            fn set(&mut self, raw: &Raw<'_>, _: &Rule) -> Result<(), String> {
+                const ALL: &[$choice] = &[$($choice::$variant),+];
+                *self = ALL[read_word(raw, $list)?];
+                Ok(())
+            }
+
+            fn show(&self, _: &Rule) -> Option<String> {
+                Some(format!("{:?}", self.as_str()))
+            }
+        }
+    };
+}
+
+words! {
+    /// How media travels from the backend.
+    TransportChoice, TRANSPORTS {
+        /// UDP, and interleaved TCP where UDP is refused or brings nothing.
+        #[default]
+        Auto = "auto",
+        /// UDP only.
+        Udp = "udp",
+        /// Interleaved in the RTSP connection only.
+        Tcp = "tcp",
+    }
+}
+
+words! {
+    /// Where a reader begins.
+    StartChoice, STARTS {
+        /// With the next key frame.
+        #[default]
+        KeyFrame = "keyframe",
+        /// With the next packet, whatever it is.
+        Live = "live",
+    }
+}
+
+words! {
+    /// The form of a log line.
+    LogFormat, FORMATS {
+        /// For people.
+        #[default]
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+words! {
+    /// The least weight of an event that is logged.
+    LevelChoice, LEVELS {
+        /// What the program could not do.
+        Error = "error",
+        /// What an operator can put right.
+        Warn = "warn",
+        /// Changes of state: a backend described, lost, found again; readers that were cut.
+        #[default]
+        Info = "info",
+        /// Every event: readers that come and go, each step towards a backend.
+        Debug = "debug",
+        /// What only a developer wants to see.
+        Trace = "trace",
+    }
+}
+
+impl Settings {
+    /// Reads a configuration file. `file` is how its name appears in errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text: syntax, unknown keys, values of the wrong kind or out
+    /// of range, values that contradict each other, streams without `source`.
+    pub fn from_toml(text: &str, file: &str) -> Result<Self, ConfigError> {
+        load::load(text, file)
+    }
+
+    /// Sets one value from plain text, over what a file said: `key` is the key with its section
+    /// (`rtsp_port`, `log.format`, `defaults.transport`). What is set for `defaults` is also set for
+    /// all streams that are there already.
+    ///
+    /// # Errors
+    /// An unknown key, or text that is not right for it; in words for the person who wrote it.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let raw = Raw::Bare(text);
+        if let Some(name) = key.strip_prefix("defaults.") {
+            let key = schema::STREAM.iter().find(|key| key.name == name);
+            let key = key.ok_or_else(|| format!("unknown key `{name}`"))?;
+            key.set(&mut self.defaults, &raw)?;
+            return self
+                .streams
+                .iter_mut()
+                .try_for_each(|stream| key.set(&mut stream.options, &raw));
+        }
+        let (section, name) = key.split_once('.').unwrap_or(("", key));
+        let key = schema::SECTIONS
+            .iter()
+            .filter(|known| known.name == section)
+            .find_map(|known| known.keys.iter().find(|key| key.name == name))
+            .ok_or_else(|| format!("unknown key `{key}`"))?;
+        key.set(&mut self.global, &raw)
+    }
+
+    /// Adds a stream with the default options.
+    ///
+    /// # Errors
+    /// A name that cannot be one or that is there already; in words.
+    pub fn add_stream(&mut self, name: &str, source: RtspUrl) -> Result<(), String> {
+        check_stream_name(name)?;
+        if self.streams.iter().any(|stream| stream.name == name) {
+            return Err(format!("there are two streams with the name `{name}`"));
+        }
+        let options = self.defaults.clone();
+        self.streams.push(StreamSettings { name: name.to_owned(), source, options });
+        Ok(())
+    }
+
+    /// Checks what one value alone does not show. [`Settings::from_toml`] has done so for a file;
+    /// after [`Settings::set`] it is to be done again.
+    ///
+    /// # Errors
+    /// The first contradiction, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let first = whole_settings(self).into_iter().next();
+        first.map_or(Ok(()), |(key, what)| Err(format!("{key}: {what}")))
+    }
+}
+
+impl StreamSettings {
+    /// What to answer the backend's challenge with: the URL's own credentials, else those of the
+    /// options, where there is a user.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.source.credentials.clone().or_else(|| {
+            let user = self.options.user.clone()?;
+            let password = self.options.password.clone().unwrap_or_else(|| Secret::new(""));
+            Some(Credentials { user, password })
+        })
+    }
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            rtsp_port: 8554,
+            bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            workers: 0,
+            session_timeout: Duration::from_secs(60),
+            users: Vec::new(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            sessions_per_connection: 8,
+            header_bytes: 16 << 10,
+            body_bytes: 256 << 10,
+            first_request: Duration::from_secs(10),
+            idle_connection: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            user: None,
+            password: None,
+            transport: TransportChoice::default(),
+            udp_timeout: Duration::from_secs(3),
+            max_packet_gap: Some(Duration::from_secs(10)),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(10),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(30),
+            reorder_ms: 100,
+            start: StartChoice::default(),
+            answer_deadline: Duration::from_secs(10),
+            max_readers: 10_000,
+            log_max: 16 << 20,
+            log_max_age: Duration::from_secs(12),
+            lag_max: 2 << 20,
+            lag_max_age: Duration::from_secs(2),
+            reader_stall: Duration::from_secs(65),
+        }
+    }
+}
