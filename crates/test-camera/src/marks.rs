@@ -58,16 +58,14 @@ pub struct ToneTime {
 
 /// Tells from the pitch of decoded sound (one channel) what moment of the clip it is.
 ///
-/// 1024 to 8192 samples at 48 kHz are enough and tell it to well below a millisecond. `None` when
-/// it is not the clip's tone, or when the loop point lies within the samples.
+/// At 48 kHz, 2048 samples tell it to a millisecond and 4096 to half a millisecond. `None` when it is not the clip's tone, or when the loop point lies within the
+/// samples.
 pub fn tone_time(samples: &[i16], sample_rate: u32) -> Option<ToneTime> {
     let loud = samples.iter().filter(|sample| sample.unsigned_abs() > 4000).count();
     if loud * 2 < samples.len() {
         return None;
     }
-    // The moments, between samples, when the wave crosses zero upwards. From the first to the last
-    // of them there are whole periods, and of a steadily rising pitch the mean is the pitch in the
-    // middle.
+    // The moments, between samples, when the wave crosses zero upwards: one period apart each.
     let crossings: Vec<f64> = samples
         .windows(2)
         .enumerate()
@@ -79,22 +77,29 @@ pub fn tone_time(samples: &[i16], sample_rate: u32) -> Option<ToneTime> {
             _ => None,
         })
         .collect();
-    let pitch = |crossings: &[f64]| -> Option<(f64, f64)> {
-        let (first, last) = (*crossings.first()?, *crossings.last()?);
-        let periods = crossings.len().checked_sub(1).filter(|&periods| periods > 0)? as f64;
-        Some((periods * f64::from(sample_rate) / (last - first), f64::midpoint(first, last)))
-    };
-    let (hertz, at_sample) = pitch(&crossings)?;
-    // Each half must fit the rise; at the loop point, or in other sounds, they do not.
-    for half in [crossings.get(..=crossings.len() / 2)?, crossings.get(crossings.len() / 2..)?] {
-        let (half_hertz, half_at) = pitch(half)?;
-        let rise = (half_at - at_sample) / f64::from(sample_rate) * TONE_RISE;
-        if (half_hertz - hertz - rise).abs() > 25.0 {
-            return None;
-        }
-    }
+    let at_sample = f64::midpoint(*crossings.first()?, *crossings.last()?);
+    // Around the middle, in seconds t, the n-th crossing satisfies n = c + hertz * t + rise/2 * t^2.
+    // All is known but c and the pitch: a straight line, fitted.
+    let rate = f64::from(sample_rate);
+    let points: Vec<(f64, f64)> = crossings
+        .iter()
+        .enumerate()
+        .map(|(n, crossing)| {
+            let t = (crossing - at_sample) / rate;
+            (t, n as f64 - TONE_RISE / 2.0 * t * t)
+        })
+        .collect();
+    let count = points.len() as f64;
+    let mean_t = points.iter().map(|point| point.0).sum::<f64>() / count;
+    let mean_n = points.iter().map(|point| point.1).sum::<f64>() / count;
+    let spread: f64 = points.iter().map(|point| (point.0 - mean_t).powi(2)).sum();
+    let common: f64 = points.iter().map(|point| (point.0 - mean_t) * (point.1 - mean_n)).sum();
+    let hertz = common / spread;
+    // At the loop point, or in other sounds, crossings are not where the line has them.
+    let fits = |&(t, n): &(f64, f64)| (n - mean_n - hertz * (t - mean_t)).abs() < 0.04;
     let seconds = (hertz - TONE_START) / TONE_RISE;
-    (-0.01..CLIP_SECONDS + 0.01).contains(&seconds).then(|| ToneTime {
+    let plausible = points.len() >= 4 && (-0.01..CLIP_SECONDS + 0.01).contains(&seconds);
+    (plausible && points.iter().all(fits)).then(|| ToneTime {
         at_sample,
         clip_time: Duration::from_secs_f64(seconds.clamp(0.0, CLIP_SECONDS)),
     })
