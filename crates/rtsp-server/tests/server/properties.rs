@@ -16,30 +16,72 @@ use crate::rig::{Rig, decode, described, playing, request, set_up};
 /// What may happen to a server.
 #[derive(Clone, Debug)]
 enum Step {
-    Connect { address: u8 },
-    Close { conn: usize },
-    Request { conn: usize, method: usize, uri: usize, transport: usize, session: usize },
-    Half { conn: usize, cut: usize },
-    Interleaved { conn: usize, channel: u8 },
-    Garbage { conn: usize, bytes: Vec<u8> },
-    Answer { ask: usize, answer: usize },
-    Stale { ask: u8 },
-    Pass { millis: u64 },
-    Progress { session: usize },
-    EndSession { session: usize },
-    EndStream { stream: usize },
+    Connect {
+        address: u8,
+    },
+    Close {
+        conn: usize,
+    },
+    Request {
+        conn: usize,
+        method: usize,
+        uri: usize,
+        transport: usize,
+        session: usize,
+    },
+    /// A request about a session, on its own connection or any.
+    Control {
+        session: usize,
+        method: usize,
+        own: bool,
+    },
+    Half {
+        conn: usize,
+        cut: usize,
+    },
+    Interleaved {
+        conn: usize,
+        channel: u8,
+    },
+    Garbage {
+        conn: usize,
+        bytes: Vec<u8>,
+    },
+    Answer {
+        ask: usize,
+        answer: usize,
+    },
+    Stale {
+        ask: u8,
+    },
+    Pass {
+        millis: u64,
+    },
+    Progress {
+        session: usize,
+    },
+    EndSession {
+        session: usize,
+    },
+    EndStream {
+        stream: usize,
+    },
 }
 
-const METHODS: [&str; 9] =
-    ["OPTIONS", "DESCRIBE", "SETUP", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "FLY"];
+const METHODS: [&str; 8] =
+    ["SETUP", "OPTIONS", "DESCRIBE", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "FLY"];
+const SETUP: usize = 0;
+const CONTROLS: [&str; 6] = ["PLAY", "PLAY", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER"];
 const URIS: [&str; 6] = [
-    "rtsp://h/a",
     "rtsp://h/a/track1",
     "rtsp://h/a/track2",
     "rtsp://h/b/track1",
+    "rtsp://h/a",
     "rtsp://h/b",
     "*",
 ];
+/// How many of them name tracks.
+const TRACKS: usize = 3;
 const TRANSPORTS: [&str; 5] = [
     "Transport: RTP/AVP;unicast;client_port=5000-5001",
     "Transport: RTP/AVP/TCP;unicast;interleaved=0-1",
@@ -50,26 +92,34 @@ const TRANSPORTS: [&str; 5] = [
 const STREAMS: [&str; 2] = ["a", "b"];
 
 fn step() -> impl Strategy<Value = Step> {
-    let any = any::<usize>;
+    let index = any::<usize>;
     prop_oneof![
-        2 => (0..3u8).prop_map(|address| Step::Connect { address }),
-        1 => any().prop_map(|conn| Step::Close { conn }),
-        12 => (any(), 0..METHODS.len(), 0..URIS.len(), 0..TRANSPORTS.len(), any()).prop_map(
+        3 => (0..2u8).prop_map(|address| Step::Connect { address }),
+        1 => index().prop_map(|conn| Step::Close { conn }),
+        6 => (index(), 0..METHODS.len(), 0..URIS.len(), 0..TRANSPORTS.len(), index()).prop_map(
             |(conn, method, uri, transport, session)| Step::Request {
                 conn, method, uri, transport, session
             }
         ),
-        1 => (any(), 1..40usize).prop_map(|(conn, cut)| Step::Half { conn, cut }),
-        2 => (any(), 0..6u8).prop_map(|(conn, channel)| Step::Interleaved { conn, channel }),
-        1 => (any(), proptest::collection::vec(0u8.., 0..40)).prop_map(|(conn, bytes)| {
+        12 => (index(), 0..TRACKS, 0..3usize, index()).prop_map(
+            |(conn, uri, transport, session)| Step::Request {
+                conn, method: SETUP, uri, transport, session
+            }
+        ),
+        10 => (index(), 0..CONTROLS.len(), any::<bool>()).prop_map(
+            |(session, method, own)| Step::Control { session, method, own }
+        ),
+        1 => (index(), 1..40usize).prop_map(|(conn, cut)| Step::Half { conn, cut }),
+        2 => (index(), 0..6u8).prop_map(|(conn, channel)| Step::Interleaved { conn, channel }),
+        1 => (index(), proptest::collection::vec(0u8.., 0..40)).prop_map(|(conn, bytes)| {
             Step::Garbage { conn, bytes }
         }),
-        8 => (any(), 0..6usize).prop_map(|(ask, answer)| Step::Answer { ask, answer }),
+        20 => (index(), 0..16usize).prop_map(|(ask, answer)| Step::Answer { ask, answer }),
         1 => (0u8..).prop_map(|ask| Step::Stale { ask }),
-        3 => (0..20_000u64).prop_map(|millis| Step::Pass { millis }),
-        1 => any().prop_map(|session| Step::Progress { session }),
-        1 => any().prop_map(|session| Step::EndSession { session }),
-        1 => (0..2usize).prop_map(|stream| Step::EndStream { stream }),
+        2 => (0..15_000u64).prop_map(|millis| Step::Pass { millis }),
+        1 => index().prop_map(|session| Step::Progress { session }),
+        1 => index().prop_map(|session| Step::EndSession { session }),
+        1 => (0..8usize).prop_map(|stream| Step::EndStream { stream }),
     ]
 }
 
@@ -127,6 +177,15 @@ impl Model {
         prop_assert!(stats.sessions <= SESSIONS);
         prop_assert_eq!(stats.sessions, self.sessions.len());
         prop_assert_eq!(stats.connections, self.conns.len());
+        for session in rig.server.sessions() {
+            prop_assert!(session.conn.is_none_or(|conn| self.conns.contains(&conn)));
+            let about = |(_, ask): &&(AskId, Ask)| match ask {
+                Ask::Setup { session: of, .. } | Ask::Play { session: of, .. } => *of == session.id,
+                Ask::Pause { session: of } => *of == session.id,
+                Ask::Describe { .. } => false,
+            };
+            prop_assert!(self.pending.iter().filter(about).count() <= 1, "asked twice at once");
+        }
         for conn in &self.conns {
             let here: Vec<_> =
                 rig.server.sessions().filter(|session| session.conn == Some(*conn)).collect();
@@ -198,7 +257,7 @@ impl Model {
     fn apply(&mut self, rig: &mut Rig, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Connect { address } => {
-                if self.conns.len() < 6 {
+                if self.conns.len() < 4 {
                     self.conns.push(rig.connect_from(&format!("192.0.2.{address}")));
                 }
             }
@@ -219,6 +278,15 @@ impl Model {
                 self.expected.entry(conn).or_default().push(self.cseq);
                 let bytes = request(METHODS[method], URIS[uri], self.cseq, &headers);
                 let _ = rig.feed(conn, bytes);
+            }
+            Step::Control { session, method, own } => {
+                let Some(id) = self.some_session(rig, session) else { return Ok(()) };
+                let its = rig.server.session(&id).and_then(|view| view.conn).filter(|_| own);
+                let Some(conn) = its.or_else(|| self.conn(session / 7)) else { return Ok(()) };
+                self.cseq += 1;
+                self.expected.entry(conn).or_default().push(self.cseq);
+                let named = format!("Session: {id}");
+                let _ = rig.feed(conn, request(CONTROLS[method], "*", self.cseq, &[&named]));
             }
             Step::Half { conn, cut } => {
                 let Some(conn) = self.conn(conn) else { return Ok(()) };
@@ -260,7 +328,8 @@ impl Model {
                 }
             }
             Step::EndStream { stream } => {
-                rig.server.end_stream(rig.now, STREAMS[stream], EndReason::StreamLost);
+                let name = STREAMS.get(stream).copied().unwrap_or("neither");
+                rig.server.end_stream(rig.now, name, EndReason::StreamLost);
             }
         }
         rig.drain();

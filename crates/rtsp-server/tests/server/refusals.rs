@@ -74,8 +74,10 @@ fn a_stream_without_a_track_cannot_be_set_up() {
     let mut rig = Rig::open();
     let conn = rig.connect();
     let transport = format!("Transport: {UDP}");
-    assert_eq!(rig.call(conn, "SETUP", CAM, &[&transport]).status.0, 459);
-    for uri in ["*", "rtsp://h/track1", "rtsp://h/cam/track33"] {
+    for uri in [CAM, "rtsp://h/track1", "rtsp://h/cam/track0"] {
+        assert_eq!(rig.call(conn, "SETUP", uri, &[&transport]).status.0, 459, "{uri}");
+    }
+    for uri in ["*", "rtsp://h", "rtsp://h/cam/track33"] {
         let response = rig.call(conn, "SETUP", uri, &[&transport]);
         assert_eq!(response.status, StatusCode::NOT_FOUND, "{uri}");
     }

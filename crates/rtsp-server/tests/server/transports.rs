@@ -87,9 +87,10 @@ fn channels_already_in_use_on_the_connection_are_replaced() {
     let mut rig = Rig::open();
     let conn = rig.connect();
     let session = rig.setup(conn, 0, TCP, None);
-    for (wished, got) in [("0-1", 2), ("1-2", 4), ("9-9", 6), ("200-201", 200)] {
+    for (track, wished, got) in
+        [(1, "0-1", 2), (2, "1-2", 4), (3, "9-9", 6), (4, "200-201", 200), (5, "6-7", 10)]
+    {
         let transport = format!("RTP/AVP/TCP;unicast;interleaved={wished}");
-        let track = usize::from(got) / 2;
         assert_eq!(offer(&mut rig, conn, track, Some(session), &[&transport]), tcp(got));
     }
     let other = rig.connect();
