@@ -1,1 +1,19 @@
-//! What the integration tests share.
+//! What the integration tests share: the proxy and real programs as processes, readers of our own
+//! that see every byte, media made at test time, frame checksums and frame numbers.
+
+pub mod backend;
+pub mod camera;
+pub mod frames;
+pub mod media;
+pub mod pictures;
+pub mod process;
+pub mod programs;
+pub mod proxy;
+pub mod raw;
+pub mod reader;
+pub mod relay;
+pub mod rtp;
+pub mod sockets;
+pub mod tally;
+pub mod wait;
+pub mod wire;

@@ -1,0 +1,46 @@
+//! gst-rtsp-server as a backend.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::media::Clip;
+use crate::process::Process;
+
+/// The Python that Debian's bindings belong to.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A running gst-rtsp-server.
+#[derive(Debug)]
+pub struct GstServer {
+    /// The process.
+    pub process: Process,
+    port: u16,
+}
+
+impl GstServer {
+    /// Serves clips under their names, each connection from the beginning.
+    ///
+    /// # Panics
+    /// If it does not listen in time.
+    #[must_use]
+    pub fn start(clips: &[Clip]) -> Self {
+        let mut command = Command::new(PYTHON);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/media/gst_server.py")).arg("0");
+        for clip in clips {
+            command.arg(format!("{}={}", clip.name, clip.launch_line()));
+        }
+        let process = Process::start("gst-rtsp-server", &mut command);
+        let line = process.stdout().wait_for(Duration::from_secs(20), |l| l.starts_with("port "));
+        let port = line.as_deref().and_then(|l| l.strip_prefix("port ")?.parse().ok());
+        let Some(port) = port else {
+            panic!("gst-rtsp-server does not start:\n{}", process.stderr().all().join("\n"))
+        };
+        Self { process, port }
+    }
+
+    /// The URL of a clip.
+    #[must_use]
+    pub fn url(&self, clip: Clip) -> String {
+        format!("rtsp://127.0.0.1:{}/{}", self.port, clip.name)
+    }
+}
