@@ -19,7 +19,7 @@ pub(crate) struct Retry {
 /// hammered. Rejected credentials have a rule of their own, because cameras lock accounts.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
-    /// When the latest attempt began.
+    /// When a connection was asked for last.
     attempt_at: Instant,
     failures: u32,
     /// How often in a row our credentials were rejected.
@@ -33,6 +33,7 @@ impl Backoff {
         Self { attempt_at: now, failures: 0, rejections: 0, locked_until: None }
     }
 
+    /// A connection is asked for.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.attempt_at = now;
     }

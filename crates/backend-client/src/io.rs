@@ -122,7 +122,8 @@ pub enum Output {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// DESCRIBE was answered. Comes again with each new attempt.
+    /// DESCRIBE was answered. Comes again with each new attempt, after `Lost` or without one (a
+    /// redirect, an idle connection opened again): what was set up before is gone.
     Described {
         /// The description, back-channels and sections that are not pulled included.
         presentation: Arc<Presentation>,

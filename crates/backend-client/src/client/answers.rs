@@ -93,6 +93,10 @@ impl BackendClient {
                     if self.is_moot(exchange.purpose) {
                         return;
                     }
+                    if !self.is_open() {
+                        self.lose(now, LostReason::Closed { why: None });
+                        return;
+                    }
                     if exchange.challenges < most {
                         let Exchange { purpose, request, deadline, challenges, .. } = exchange;
                         self.transmit(purpose, request, deadline, challenges + 1);
@@ -170,7 +174,7 @@ impl BackendClient {
         if !status.is_success() {
             if status == StatusCode::SESSION_NOT_FOUND && !self.play_retried {
                 self.play_retried = true;
-                self.session_forgotten();
+                self.session_forgotten(now);
             } else {
                 self.refuse(now, Purpose::Play, status, retry_after(response));
             }
@@ -193,7 +197,7 @@ impl BackendClient {
                 self.event(Event::Paused);
             }
         } else if status == StatusCode::SESSION_NOT_FOUND {
-            self.session_forgotten();
+            self.session_forgotten(now);
             self.event(Event::Paused);
         } else {
             self.pause = Pause::Broken;
@@ -224,7 +228,7 @@ impl BackendClient {
         {
             // Some backends deny a session to one method and know it by another.
             if session.denied && !flows {
-                self.session_forgotten();
+                self.session_forgotten(now);
                 return;
             }
             session.denied = true;
@@ -256,10 +260,11 @@ impl BackendClient {
     }
 
     /// The backend says that it knows our session no more: a new one is set up when it is wanted.
-    pub(super) fn session_forgotten(&mut self) {
+    pub(super) fn session_forgotten(&mut self, now: Instant) {
         if let Some(session) = self.state.take_session() {
             self.close_udp();
             self.state = State::Described(session.description);
+            self.rearm(now);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rtsp_proto::StatusCode;
 use rtsp_proto::transport::Lower;
 use rtsp_proto::url::RtspUrl;
+use rtsp_proto::{Frame, StatusCode};
 
 use super::{BackendClient, FAREWELL, Link, is_tls};
 use crate::exchange::Purpose;
@@ -112,6 +112,9 @@ impl BackendClient {
                 if !heard {
                     self.hang_up();
                 }
+                if let Link::Open(link) = &mut self.link {
+                    link.used = true;
+                }
                 self.state = State::Described(description);
                 self.rearm(now);
             }
@@ -137,16 +140,23 @@ impl BackendClient {
 
     /// The connection is gone.
     pub(super) fn on_closed(&mut self, now: Instant, why: Option<String>) {
-        // What came of a message may be all there is.
-        self.read_unfinished(now);
-        if matches!(self.link, Link::Closed) {
-            return;
-        }
         let asked = self.exchanges.purpose();
+        let used = matches!(&self.link, Link::Open(link) if link.used);
+        // What came of a description may be all there is.
+        let rest = self.finish_message().filter(|_| asked == Some(Purpose::Describe));
         self.link = Link::Closed;
+        if let Some(Frame::Response(response)) = rest {
+            self.on_response(now, &response);
+            if !matches!(self.link, Link::Closed) {
+                // It was a redirect.
+                return;
+            }
+        }
         self.exchanges.restart();
         match &self.state {
             State::Leaving(_) => self.left(now, false),
+            // It was closed for the session before, and took no notice of the new one.
+            State::SettingUp(session, _) if used && !session.is_begun() => self.describe_again(now),
             State::Described(_) | State::Ready(..) | State::Pausing(_)
                 if self.demand == Demand::Idle =>
             {
@@ -165,7 +175,7 @@ impl BackendClient {
         if matches!(self.state, State::Pausing(_)) {
             self.event(Event::Paused);
         }
-        self.session_forgotten();
+        self.session_forgotten(now);
         if asked == Some(Purpose::KeepAlive) {
             // It may have been closed for the keep-alive, or before it arrived.
             self.describe_again(now);

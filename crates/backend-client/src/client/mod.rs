@@ -85,6 +85,8 @@ struct OpenLink {
     held: BytesMut,
     /// When it will have to.
     silent_at: Option<Instant>,
+    /// A session has ended on it: some backends close it then.
+    used: bool,
 }
 
 /// Whether PAUSE can be used.
@@ -315,7 +317,6 @@ impl BackendClient {
 
     /// Begins an attempt from the source's own URL.
     fn begin_attempt(&mut self, now: Instant) {
-        self.backoff.begin(now);
         self.stats.attempts += 1;
         self.target = self.options.url.clone();
         self.redirects = 0;
@@ -324,6 +325,7 @@ impl BackendClient {
 
     /// Opens a connection to the target, to describe it.
     fn connect(&mut self, now: Instant) {
+        self.backoff.begin(now);
         self.exchanges.restart();
         self.auth = self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()));
         if self.pause != Pause::Broken {

@@ -23,6 +23,7 @@ impl BackendClient {
             requests: 0,
             held: BytesMut::new(),
             silent_at: None,
+            used: false,
         }));
         self.heard_at = now;
     }
@@ -48,13 +49,19 @@ impl BackendClient {
 
     /// Takes a message as it is, because nothing more will come of it.
     pub(super) fn read_unfinished(&mut self, now: Instant) {
-        let Link::Open(link) = &mut self.link else { return };
-        link.silent_at = None;
-        let mut held = std::mem::take(&mut link.held);
-        if let Some(frame) = link.decoder.finish(&mut held) {
-            self.tell_repairs();
+        if let Some(frame) = self.finish_message() {
             self.on_frame(now, frame);
         }
+    }
+
+    /// What came of a message, if that can be made do with.
+    pub(super) fn finish_message(&mut self) -> Option<Frame> {
+        let Link::Open(link) = &mut self.link else { return None };
+        link.silent_at = None;
+        let mut held = std::mem::take(&mut link.held);
+        let frame = link.decoder.finish(&mut held);
+        self.tell_repairs();
+        frame
     }
 
     fn read(&mut self, now: Instant, bytes: &mut BytesMut) {

@@ -234,7 +234,7 @@ impl BackendClient {
         }
         if status == StatusCode::SESSION_NOT_FOUND && session.is_begun() && !self.play_retried {
             self.play_retried = true;
-            self.session_forgotten();
+            self.session_forgotten(now);
             return;
         }
         step.refused = Some(status);

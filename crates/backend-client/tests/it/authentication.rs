@@ -75,7 +75,7 @@ fn wrong_credentials_are_shown_twice_and_then_every_five_minutes() {
     rig.run(secs(30.0));
     let shown = authorized(&rig).into_iter().filter(|shown| *shown).count();
     assert_eq!(shown, 3);
-    rig.run(secs(290.0));
+    rig.run(secs(270.0));
     let shown = authorized(&rig).into_iter().filter(|shown| *shown).count();
     assert_eq!(shown, 3);
 }

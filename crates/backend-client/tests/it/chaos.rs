@@ -136,7 +136,7 @@ fn take(rig: &mut Rig, step: Step) {
         Step::Media(media) => rig.camera.media = media,
         Step::UdpBlocked(blocked) => rig.camera.udp_blocked = blocked,
         Step::NoPorts(none) => rig.no_ports = none,
-        Step::Report(track) => rig.client.send_rtcp(track, bytes::Bytes::from_static(b"report")),
+        Step::Report(track) => rig.report(track),
         Step::Shutdown => rig.shutdown(),
     }
 }

@@ -118,7 +118,7 @@ fn what_cannot_be_used_is_a_failure_not_a_success() {
         ("Content-Length: 4\r\n\r\njunk", "cannot be used"),
         ("Content-Length: 0\r\n\r\n", "cannot be used"),
         (
-            "Content-Length: 54\r\n\r\nv=0\r\no=- 1 1 IN IP4 0\r\ns=x\r\nt=0 0\r\nm=data 0 UDP 33\r\n",
+            "Content-Length: 52\r\n\r\nv=0\r\no=- 1 1 IN IP4 0\r\ns=x\r\nt=0 0\r\nm=data 0 UDP 33\r\n",
             "nothing to play",
         ),
     ] {

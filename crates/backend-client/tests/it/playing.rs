@@ -222,16 +222,13 @@ fn garbage_is_a_reset_with_a_goodbye_that_is_not_waited_for() {
 #[test]
 fn reports_go_where_the_track_is() {
     let mut rig = Rig::playing(tcp(), Camera::default());
-    rig.client.send_rtcp(1, Bytes::from_static(b"report"));
-    rig.run(secs(0.1));
+    rig.report(1);
     assert_eq!(rig.interleaved, [(3, Bytes::from_static(b"report"))]);
-    rig.client.send_rtcp(7, Bytes::from_static(b"report"));
-    rig.run(secs(0.1));
+    rig.report(7);
     assert_eq!(rig.interleaved.len(), 1);
     let mut rig = Rig::playing(udp(), Camera::default());
     let before = rig.datagrams.len();
-    rig.client.send_rtcp(1, Bytes::from_static(b"report"));
-    rig.run(secs(0.1));
+    rig.report(1);
     assert_eq!(rig.datagrams[before..], [(1, true, Bytes::from_static(b"report"))]);
 }
 
@@ -268,7 +265,9 @@ fn shutdown_is_over_at_once_where_there_is_no_session() {
 
 #[test]
 fn shutdown_in_the_midst_of_a_teardown_does_not_begin_anew() {
-    let mut rig = Rig::playing(tcp(), Camera::default().always("PAUSE", Act::Status(501)));
+    let camera =
+        Camera::default().always("PAUSE", Act::Status(501)).once("TEARDOWN", Act::Late(0.5));
+    let mut rig = Rig::playing(tcp(), camera);
     rig.demand(Demand::Idle);
     rig.until(Phase::Leaving);
     rig.shutdown();

@@ -28,6 +28,7 @@ fn a_response_with_another_cseq_answers_the_request_under_way() {
         .once("PLAY", raw("RTSP/1.0 200 OK\r\nCSeq: 0\r\n\r\n"))
         .once("OPTIONS", raw("RTSP/1.0 200 OK\r\nCSeq: 0\r\n\r\n"));
     let mut rig = Rig::playing(tcp(), camera);
+    rig.camera.playing = true;
     rig.run(secs(31.0));
     assert_eq!(rig.losses(), []);
     assert_eq!(told(&rig, Quirk::ForeignCseq), 1, "once");

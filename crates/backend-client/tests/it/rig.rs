@@ -9,6 +9,7 @@ use backend_client::{BackendClient, Demand, Event, Input, LostReason, Options, O
 use bytes::{Bytes, BytesMut};
 use rtp_rtcp::{Now, NtpTime};
 use rtsp_proto::url::RtspUrl;
+use rtsp_proto::{Decoder, Frame, Limits, Role};
 
 use crate::camera::{Camera, Reply, Request};
 
@@ -39,6 +40,8 @@ pub(crate) struct Rig {
     pub(crate) binds: Vec<usize>,
     pub(crate) closes: usize,
     pub(crate) closed_udp: usize,
+    /// What the client has not taken out yet.
+    inbox: BytesMut,
     bound: Vec<usize>,
     redirected: bool,
     next_media: Instant,
@@ -47,11 +50,22 @@ pub(crate) struct Rig {
     seen: Seen,
 }
 
-/// What the requests are counted from in the checks.
-#[derive(Default)]
+/// What the checks need to know.
 struct Seen {
     at_once: u32,
     last_turn: Option<Instant>,
+    /// The connection as the client reads it.
+    decoder: Decoder,
+    stream: BytesMut,
+    /// The numbers of requests that were followed by another before they were answered.
+    given_up: Vec<String>,
+}
+
+impl Seen {
+    fn new() -> Self {
+        let decoder = Decoder::new(Limits::default(), Role::Client);
+        Self { at_once: 0, last_turn: None, decoder, stream: BytesMut::new(), given_up: Vec::new() }
+    }
 }
 
 enum Mail {
@@ -119,11 +133,12 @@ impl Rig {
             binds: Vec::new(),
             closes: 0,
             closed_udp: 0,
+            inbox: BytesMut::new(),
             bound: Vec::new(),
             redirected: false,
             next_media: now.mono,
             no_ports: false,
-            seen: Seen::default(),
+            seen: Seen::new(),
         };
         rig.drain();
         rig
@@ -154,29 +169,38 @@ impl Rig {
         self.drain();
     }
 
+    pub(crate) fn report(&mut self, track: usize) {
+        self.client.send_rtcp(track, Bytes::from_static(b"report"));
+        self.drain();
+    }
+
     /// Bytes from the camera, right now.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if !self.connected {
             return;
         }
         self.note_answer(bytes);
-        let mut buffer = BytesMut::from(bytes);
-        self.client.handle(self.now, Input::Stream(&mut buffer));
+        self.redirected |= bytes.starts_with(b"REDIRECT");
+        self.inbox.extend_from_slice(bytes);
+        self.client.handle(self.now, Input::Stream(&mut self.inbox));
         self.drain();
     }
 
     /// An answer ends what is under way, unless it answers something given up before.
     fn note_answer(&mut self, bytes: &[u8]) {
-        if !bytes.starts_with(b"RTSP/1.0 ") || bytes.starts_with(b"RTSP/1.0 1") {
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        let cseq = text.split("CSeq: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-        let Some((request, _)) = &self.under_way else { return };
-        let current = request.header("CSeq");
-        let late = |cseq| self.requests.iter().any(|(_, sent)| sent.header("CSeq") == Some(cseq));
-        if cseq.is_none() || cseq == current || !cseq.is_some_and(late) {
-            self.under_way = None;
+        self.seen.stream.extend_from_slice(bytes);
+        while let Ok(Some(frame)) = self.seen.decoder.decode(&mut self.seen.stream) {
+            let Frame::Response(response) = frame else { continue };
+            if response.status.is_provisional() {
+                continue;
+            }
+            let cseq = response.cseq().map(|cseq| cseq.to_string());
+            let Some((request, _)) = &self.under_way else { continue };
+            let current = cseq.as_deref() == request.header("CSeq");
+            let late = cseq.is_some_and(|cseq| self.seen.given_up.contains(&cseq));
+            if current || !late {
+                self.under_way = None;
+            }
         }
     }
 
@@ -225,7 +249,8 @@ impl Rig {
                 self.client.state()
             );
         } else {
-            self.seen = Seen { at_once: 0, last_turn: Some(self.now.mono) };
+            self.seen.at_once = 0;
+            self.seen.last_turn = Some(self.now.mono);
         }
         if let Some(place) = self.mail.iter().position(|(at, _)| *at <= self.now.mono) {
             let mail = self.mail.remove(place).expect("it is there").1;
@@ -277,6 +302,8 @@ impl Rig {
     fn disconnect(&mut self) {
         self.connected = false;
         self.under_way = None;
+        self.inbox.clear();
+        self.seen = Seen::new();
         self.mail.clear();
         self.camera.disconnect();
     }
@@ -349,15 +376,20 @@ impl Rig {
         }
         let request = Request::parse(&text);
         if let Some((before, overdue)) = &self.under_way {
+            // What came of a message may have been taken for all of it.
+            let unfinished = !self.seen.stream.is_empty();
             assert!(
-                request.method == "TEARDOWN" || *overdue <= self.now.mono,
+                unfinished || request.method == "TEARDOWN" || *overdue <= self.now.mono,
                 "{} while {} is under way",
                 request.method,
                 before.method
             );
         }
         assert!(request.method != "PLAY" || self.demand == Demand::Playing, "PLAY for nobody");
-        self.under_way = Some((request.clone(), self.now.mono + self.request_timeout));
+        let overdue = self.now.mono + self.request_timeout;
+        if let Some((before, _)) = self.under_way.replace((request.clone(), overdue)) {
+            self.seen.given_up.extend(before.header("CSeq").map(str::to_owned));
+        }
         self.requests.push((self.elapsed(), request.clone()));
         for (delay, reply) in self.camera.answer(&request) {
             let at = self.now.mono + delay;
