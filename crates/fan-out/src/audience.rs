@@ -378,9 +378,9 @@ impl<A: Copy> Audience<A> {
                 let age = now.saturating_duration_since(front.batch.at());
                 let is_old = age > self.limits.lag_max_age;
                 let goes = match self.log.floor(self.video) {
-                    Floor::Key(pos) if self.log.base() >= pos => false,
-                    Floor::NoKey => is_old,
-                    Floor::Key(_) | Floor::NoVideo => {
+                    Floor::Kept => false,
+                    Floor::Open => is_old,
+                    Floor::Passed => {
                         is_old
                             || self.log.base() < *needed.get_or_insert_with(|| self.lowest_cursor())
                     }

@@ -281,7 +281,12 @@ pub struct Run {
 ///
 /// The caller sees to it that the packet is at most [`MAX_BATCH_BYTES`] long.
 pub(crate) fn frame_onto(out: &mut Vec<u8>, channel: u8, packet: &[u8]) {
-    let [high, low] = (packet.len() as u16).to_be_bytes();
-    out.extend_from_slice(&[b'$', channel, high, low]);
+    out.extend_from_slice(&frame_header(channel, packet.len()));
     out.extend_from_slice(packet);
+}
+
+/// The header of a `$` frame that carries `len` bytes.
+pub(crate) fn frame_header(channel: u8, len: usize) -> [u8; FRAME_HEADER_BYTES] {
+    let [high, low] = (len as u16).to_be_bytes();
+    [b'$', channel, high, low]
 }

@@ -8,12 +8,17 @@
 use std::time::Instant;
 
 use rtp_rtcp::{ExtSeq, RtpHeader, padding_packet};
+use smallvec::SmallVec;
 
-use crate::batch::{EntryKind, FRAME_HEADER_BYTES, frame_onto};
+use crate::batch::{EntryKind, frame_header};
 use crate::event::{AudienceEvent, CutReason, Lag, ReaderStats};
 use crate::log::{Amount, Entry, Log, Place};
-use crate::reader::{CatchUp, Context, TcpReader};
+use crate::pieces::CatchUp;
+use crate::reader::{Context, TcpReader};
 use crate::track::{TrackId, TrackMask};
+
+/// A padding-only packet as a `$` frame.
+type PaddingFrame = SmallVec<[u8; 20]>;
 
 impl TcpReader {
     /// Brings the cursor to the next frame it gets, or to the end, and applies the lag rules.
@@ -67,8 +72,17 @@ impl TcpReader {
     /// Skips what it does not get, starts tracks at their key units, and prepares a jump of
     /// numbers or refuses it.
     fn advance(&mut self, cx: &mut Context<'_>) {
-        while self.catch_up.is_none()
-            && !self.is_cut
+        self.pads = false;
+        if let Some(range) = &mut self.catch_up {
+            if let Some(piece) = range.peek(cx.log) {
+                let place = Place { pos: piece.pos, packet: piece.from };
+                range.place = place;
+                self.check_jump(cx, piece.entry, place);
+                return;
+            }
+            self.catch_up = None;
+        }
+        while !self.is_cut
             && let Some(entry) = cx.log.get(self.cursor.pos)
         {
             let track = entry.batch.track();
@@ -83,6 +97,9 @@ impl TcpReader {
                 && self.may_resume(cx, entry, key)
             {
                 self.resume(cx, track, key);
+                if self.catch_up.is_some() {
+                    return self.advance(cx);
+                }
             } else {
                 self.skip(cx.stats, entry);
             }
@@ -101,9 +118,11 @@ impl TcpReader {
         if !self.shed.contains(track) {
             return true;
         }
-        let age = cx.now.saturating_duration_since(entry.batch.at().max(self.since));
-        age < cx.limits.burst_grace
-            || (age < cx.limits.shed_age && self.lag(cx.now, cx.log).bytes < cx.limits.shed_bytes)
+        let range = CatchUp { track, place: key, until: self.cursor.pos };
+        let bytes = self.lag(cx.now, cx.log).bytes + range.left(cx.log).bytes;
+        let oldest = cx.log.get(key.pos).unwrap_or(entry).batch.at();
+        let age = cx.now.saturating_duration_since(oldest.max(self.since));
+        age < cx.limits.burst_grace || (age < cx.limits.shed_age && bytes < cx.limits.shed_bytes)
     }
 
     /// Video goes on with the key unit that begins at `key`, at or before the cursor.
@@ -116,10 +135,8 @@ impl TcpReader {
             let again = range.left(cx.log);
             self.passed -= again;
             if was_shed {
-                cx.stats.dropped = cx.stats.dropped.saturating_sub(again.packets);
-            }
-            if let Some(entry) = cx.log.get(key.pos) {
-                self.check_jump(cx, entry, key);
+                let counted = range.from(self.shed_from).left(cx.log).packets;
+                cx.stats.dropped = cx.stats.dropped.saturating_sub(counted);
             }
             self.catch_up = Some(range);
         } else if let Some(entry) = cx.log.get(key.pos) {
@@ -147,37 +164,44 @@ impl TcpReader {
         self.cursor = Place::at(self.cursor.pos + 1);
     }
 
-    /// The next frame of a track is about to be sent: a long jump of numbers gets its padding
-    /// packet, one that is too long ends the reader.
+    /// The next frame of a track is about to be offered: a long jump of numbers gets a padding
+    /// packet before it, one that is too long ends the reader.
     fn check_jump(&mut self, cx: &mut Context<'_>, entry: &Entry, place: Place) {
         let track = entry.batch.track();
+        self.unsure.remove(track);
         let index = place.packet as usize;
         let Some(next) = entry.batch.ext_seq(index) else { return };
-        let Some(sent) = self.sent.get_mut(self.mask.rank(track)) else { return };
-        if *sent == 0 {
-            return;
-        }
-        let ahead = next.0.saturating_sub(*sent);
+        let Some(&sent) = self.sent.get(self.mask.rank(track)) else { return };
+        let ahead = if sent == 0 { 0 } else { next.0.saturating_sub(sent) };
+        self.pads = ahead > u64::from(cx.limits.padding_jump);
         if ahead > u64::from(cx.limits.max_jump) {
             self.cut(cx, CutReason::JumpTooLong(ahead));
-        } else if ahead > u64::from(cx.limits.padding_jump)
-            && let Ok(header) = RtpHeader::parse(entry.batch.packet(index))
-        {
-            let before = ExtSeq(next.0 - 1);
-            *sent = before.0;
-            let padding =
-                padding_packet(header.payload_type, before.seq(), header.timestamp, header.ssrc);
-            let channel = self.channel(track, EntryKind::Media);
-            let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + padding.len());
-            frame_onto(&mut frame, channel, &padding);
-            self.private.insert(0, frame.into());
         }
+    }
+
+    /// The padding-only packet that goes before the next frame, framed, with its track and number.
+    pub(crate) fn padding(&self, log: &Log) -> Option<(PaddingFrame, TrackId, ExtSeq)> {
+        let place = self.catch_up.map_or(self.cursor, |range| range.place);
+        let batch = &log.get(place.pos).filter(|_| self.pads)?.batch;
+        let index = place.packet as usize;
+        let before = ExtSeq(batch.ext_seq(index)?.0.checked_sub(1)?);
+        let header = RtpHeader::parse(batch.packet(index)).ok()?;
+        let packet =
+            padding_packet(header.payload_type, before.seq(), header.timestamp, header.ssrc);
+        let mut frame = PaddingFrame::new();
+        frame.extend_from_slice(&frame_header(
+            self.channel(batch.track(), EntryKind::Media),
+            packet.len(),
+        ));
+        frame.extend_from_slice(&packet);
+        Some((frame, batch.track(), before))
     }
 
     /// From here on the media of `tracks` is withheld until a key unit.
     fn withhold(&mut self, cx: &mut Context<'_>, tracks: TrackMask) {
         if self.shed.is_empty() {
             self.dropped_before = cx.stats.dropped;
+            self.shed_from = self.next_pos();
         }
         self.wait = self.wait.union(tracks);
         self.shed = self.shed.union(tracks);
@@ -214,12 +238,16 @@ impl TcpReader {
             .filter(|(place, _)| *place > self.cursor)
             .min_by_key(|(place, _)| *place);
         let target = key.map_or_else(|| Place::at(cx.log.end()), |(place, _)| place);
+        if self.shed.is_empty() || self.shed != self.wait {
+            self.shed_from = self.next_pos();
+        }
         let passed = cx.log.appended(self.mask).minus(self.ahead_of(cx.log, target));
         let dropped = passed.minus(self.passed).packets;
         self.passed = passed;
         self.cursor = target;
         self.catch_up = None;
         self.since = cx.now;
+        self.unsure = self.mask;
         self.wait = video;
         if let Some((_, track)) = key {
             self.wait.remove(track);
@@ -235,6 +263,11 @@ impl TcpReader {
             dropped,
             to_key: key.is_some(),
         });
+    }
+
+    /// The position of the next frame.
+    fn next_pos(&self) -> u64 {
+        self.catch_up.map_or(self.cursor.pos, |range| range.place.pos)
     }
 
     /// What its tracks have from `place` to the end of the log.
@@ -253,6 +286,7 @@ impl TcpReader {
     fn cut(&mut self, cx: &mut Context<'_>, reason: CutReason) {
         let behind = self.lag(cx.now, cx.log);
         self.is_cut = true;
+        self.pads = false;
         self.private.clear();
         self.catch_up = None;
         cx.events.push(AudienceEvent::Cut { reader: cx.key, reason, behind });

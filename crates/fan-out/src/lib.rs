@@ -27,6 +27,7 @@ mod group;
 mod lag;
 mod limits;
 mod log;
+mod pieces;
 mod reader;
 mod seats;
 mod sending;

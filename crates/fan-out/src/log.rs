@@ -277,14 +277,22 @@ impl Log {
             || age.is_some_and(|age| age > limits.log_max_age)
     }
 
-    /// Up to which position entries are before the last key frame.
+    /// What the last key frames say about the oldest entry.
     pub(crate) fn floor(&self, video: TrackMask) -> Floor {
-        if video.is_empty() {
-            return Floor::NoVideo;
+        let mut oldest = None;
+        let mut is_open = false;
+        for state in video.iter().filter_map(|track| self.tracks.get(track.index())) {
+            match state.key {
+                Some(key) => oldest = Some(oldest.map_or(key, |other: Place| other.min(key))),
+                None => is_open |= state.last.is_some(),
+            }
         }
-        match video.iter().filter_map(|track| self.newest_key(track)).min() {
-            Some(key) => Floor::Key(key.pos),
-            None => Floor::NoKey,
+        if oldest.is_some_and(|key| self.base >= key.pos) {
+            Floor::Kept
+        } else if is_open {
+            Floor::Open
+        } else {
+            Floor::Passed
         }
     }
 
@@ -327,14 +335,14 @@ impl Log {
     }
 }
 
-/// What the last key frame says about eviction.
+/// What the last key frames, one per track that has any, say about the oldest entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Floor {
-    /// No track has key frames: everything counts as before the last one.
-    NoVideo,
-    /// There are tracks with key frames, but none in the log. A unit may yet turn out to be one,
-    /// so what is young stays even if every cursor has passed it.
-    NoKey,
-    /// The last key frame of the track that is furthest back begins here.
-    Key(u64),
+    /// It is not before them all.
+    Kept,
+    /// It is, or there is no video.
+    Passed,
+    /// It is, but a track has none in the log: a unit may yet turn out to be one, so what is
+    /// young stays even if every cursor has passed it.
+    Open,
 }

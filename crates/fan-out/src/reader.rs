@@ -17,22 +17,13 @@ use smallvec::SmallVec;
 use crate::batch::{EntryKind, FRAME_HEADER_BYTES, frame_onto};
 use crate::event::{Events, ReaderStats};
 use crate::limits::FanOutLimits;
-use crate::log::{Amount, Entry, Log, Place};
+use crate::log::{Amount, Log, Place};
+use crate::pieces::{CatchUp, Piece, Pieces};
 use crate::track::{TrackId, TrackMask};
 use crate::{Egress, ReaderKey};
 
 /// The RTP and the RTCP channel of each track, where they are not the usual ones.
 pub(crate) type Channels = Box<[(TrackId, u8, u8)]>;
-
-/// One track over a range of the log, sent before the reader goes on at its cursor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct CatchUp {
-    pub(crate) track: TrackId,
-    /// The next frame of it.
-    pub(crate) place: Place,
-    /// The first position that is not part of it.
-    pub(crate) until: u64,
-}
 
 /// See the module's description. A cursor always stands on a frame border.
 #[derive(Debug)]
@@ -43,11 +34,15 @@ pub(crate) struct TcpReader {
     pub(crate) wait: TrackMask,
     /// Those of them that wait because of lag: what is withheld is a loss.
     pub(crate) shed: TrackMask,
+    /// Tracks of which something may have been skipped since the last packet sent: the next one
+    /// is looked at for a jump of numbers before it is offered.
+    pub(crate) unsure: TrackMask,
     pub(crate) catch_up: Option<CatchUp>,
-    /// Frames of its own, last one first: the prologue, and padding before a jump.
+    /// Frames of its own, last one first: the prologue.
     pub(crate) private: Vec<Bytes>,
     pub(crate) channels: Option<Channels>,
-    /// The last number sent, one per track of the mask; 0 (which no packet has) before the first.
+    /// The last number sent, one per track of the mask, or what it began after; 0, which no
+    /// packet has, if there is none.
     pub(crate) sent: SmallVec<[u64; 2]>,
     /// When it joined or last jumped: nothing has waited for it longer.
     pub(crate) since: Instant,
@@ -55,6 +50,8 @@ pub(crate) struct TcpReader {
     pub(crate) progress: Instant,
     /// What its tracks had and has been sent, or will never be.
     pub(crate) passed: Amount,
+    /// Where what is withheld began to count as dropped.
+    pub(crate) shed_from: u64,
     /// `dropped` when the last shedding or jump began.
     pub(crate) dropped_before: u64,
     /// Bytes the kernel holds, where the caller told.
@@ -65,6 +62,8 @@ pub(crate) struct TcpReader {
     /// mean then that the socket would take it.
     pub(crate) is_stuck: bool,
     pub(crate) is_cut: bool,
+    /// Whether a padding packet goes before the next frame.
+    pub(crate) pads: bool,
 }
 
 /// What a reader is judged against: everything of the audience but its readers.
@@ -78,14 +77,6 @@ pub(crate) struct Context<'a> {
     pub(crate) events: &'a mut Events,
 }
 
-/// Packets of one entry that the reader gets next, from packet `from` to the entry's end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece<'a> {
-    pub(crate) entry: &'a Entry,
-    pub(crate) pos: u64,
-    pub(crate) from: u32,
-}
-
 impl TcpReader {
     pub(crate) fn new(
         now: Instant,
@@ -95,23 +86,31 @@ impl TcpReader {
         channels: Option<Channels>,
         private: Vec<Bytes>,
     ) -> Self {
+        // Who begins live does not go back behind that, not even for a key unit after shedding.
+        let sent = mask.iter().map(|track| {
+            let last = log.last_seq(track).filter(|_| !wait.contains(track));
+            last.map_or(0, |last| last.0)
+        });
         Self {
             cursor: Place::at(log.end()),
             mask,
             wait,
             shed: TrackMask::EMPTY,
+            unsure: TrackMask::EMPTY,
             catch_up: None,
             private,
             channels,
-            sent: SmallVec::from_elem(0, mask.len()),
+            sent: sent.collect(),
             since: now,
             progress: now,
             passed: log.appended(mask),
+            shed_from: 0,
             dropped_before: 0,
             kernel: 0,
             waiting: false,
             is_stuck: false,
             is_cut: false,
+            pads: false,
         }
     }
 
@@ -145,7 +144,9 @@ impl TcpReader {
     pub(crate) fn clear(&mut self, log: &Log, video: TrackMask) {
         self.cursor = Place::at(log.end());
         self.catch_up = None;
+        self.pads = false;
         self.wait = self.mask.intersect(video);
+        self.unsure = self.mask;
         self.passed = log.appended(self.mask);
     }
 
@@ -156,49 +157,17 @@ impl TcpReader {
     }
 
     /// The pieces of the log it gets next, as far as no decision is due.
-    pub(crate) fn pieces<'s, 'l>(
-        &'s self,
-        log: &'l Log,
-        limits: &FanOutLimits,
-    ) -> impl Iterator<Item = Piece<'l>> + use<'s, 'l> {
-        let padding_jump = u64::from(limits.padding_jump);
-        let mut range = self.catch_up;
-        let mut at = self.cursor;
-        let is_over = self.is_cut;
-        std::iter::from_fn(move || {
-            if is_over {
-                return None;
-            }
-            if let Some(catch_up) = &mut range {
-                if let Some(piece) = catch_up.next(log) {
-                    return Some(piece);
-                }
-                range = None;
-            }
-            loop {
-                let entry = log.get(at.pos)?;
-                let piece = Piece { entry, pos: at.pos, from: at.packet };
-                let track = entry.batch.track();
-                if self.mask.contains(track) && !entry.batch.is_empty() {
-                    if !entry.is_media() {
-                        at = Place::at(at.pos + 1);
-                        return Some(piece);
-                    }
-                    if self.wait.contains(track) {
-                        if entry.key.is_some() {
-                            return None;
-                        }
-                    } else {
-                        if entry.step > padding_jump && at.pos != self.cursor.pos {
-                            return None;
-                        }
-                        at = Place::at(at.pos + 1);
-                        return Some(piece);
-                    }
-                }
-                at = Place::at(at.pos + 1);
-            }
-        })
+    pub(crate) fn pieces<'l>(&self, log: &'l Log, limits: &FanOutLimits) -> Pieces<'l> {
+        Pieces {
+            log,
+            mask: if self.is_cut { TrackMask::EMPTY } else { self.mask },
+            wait: self.wait,
+            unsure: self.unsure,
+            padding_jump: u64::from(limits.padding_jump),
+            catch_up: self.catch_up,
+            cursor: self.cursor,
+            is_first: true,
+        }
     }
 
     /// The socket took `n` bytes of what was offered, the egress's own already subtracted.
@@ -208,6 +177,20 @@ impl TcpReader {
         {
             cx.stats.packets += 1;
             cx.stats.octets += frame.len().saturating_sub(FRAME_HEADER_BYTES) as u64;
+            if n < frame.len() {
+                egress.hold(|rest| rest.extend_from_slice(frame.get(n..).unwrap_or_default()));
+            }
+            n = n.saturating_sub(frame.len());
+        }
+        if n > 0
+            && let Some((frame, track, before)) = self.padding(cx.log)
+        {
+            self.pads = false;
+            cx.stats.packets += 1;
+            cx.stats.octets += frame.len().saturating_sub(FRAME_HEADER_BYTES) as u64;
+            if let Some(sent) = self.sent.get_mut(self.mask.rank(track)) {
+                *sent = before.0;
+            }
             if n < frame.len() {
                 egress.hold(|rest| rest.extend_from_slice(frame.get(n..).unwrap_or_default()));
             }
@@ -270,7 +253,7 @@ impl TcpReader {
                 self.cursor = next;
             }
         }
-        if self.catch_up.is_some_and(|range| range.is_over(cx.log)) {
+        if self.catch_up.is_some_and(|range| range.peek(cx.log).is_none()) {
             self.catch_up = None;
         }
         beyond
@@ -314,35 +297,6 @@ pub(crate) fn channel(channels: Option<&Channels>, track: TrackId, kind: EntryKi
         .find(|(of, ..)| *of == track)
         .map_or_else(|| track.usual_channels(), |&(_, rtp, rtcp)| (rtp, rtcp));
     if kind == EntryKind::Media { rtp } else { rtcp }
-}
-
-impl CatchUp {
-    /// The next piece of it, which it then has passed.
-    pub(crate) fn next<'a>(&mut self, log: &'a Log) -> Option<Piece<'a>> {
-        while self.place.pos < self.until {
-            let at = self.place;
-            let entry = log.get(at.pos)?;
-            self.place = Place::at(at.pos + 1);
-            if entry.is_media() && entry.batch.track() == self.track {
-                return Some(Piece { entry, pos: at.pos, from: at.packet });
-            }
-        }
-        None
-    }
-
-    pub(crate) fn is_over(mut self, log: &Log) -> bool {
-        self.next(log).is_none()
-    }
-
-    /// What is left of it.
-    pub(crate) fn left(mut self, log: &Log) -> Amount {
-        let mut sum = Amount::default();
-        self.place = self.place.max(Place::at(log.base()));
-        while let Some(piece) = self.next(log) {
-            sum += Amount::of(&piece.entry.batch, piece.from);
-        }
-        sum
-    }
 }
 
 /// Appends what is left of a frame of which `sent` bytes are gone.

@@ -55,7 +55,24 @@ impl<A: Copy> Audience<A> {
             }
             out.push(IoSlice::new(frame));
         }
-        let pieces = reader.pieces(&self.log, &self.limits);
+        if out.len() == MAX_SLICES {
+            return;
+        }
+        let mut pieces = reader.pieces(&self.log, &self.limits);
+        scratch.clear();
+        if let Some((frame, ..)) = reader.padding(&self.log) {
+            scratch.extend_from_slice(&frame);
+        }
+        if !reader.takes_usual_channels() {
+            while scratch.len() < MAX_SCRATCH_BYTES
+                && let Some(piece) = pieces.next()
+            {
+                reader.copy_frames(&piece, MAX_SCRATCH_BYTES, scratch);
+            }
+        }
+        if !scratch.is_empty() {
+            out.push(IoSlice::new(scratch));
+        }
         if reader.takes_usual_channels() {
             for piece in pieces.take(MAX_SLICES - out.len()) {
                 let batch = &piece.entry.batch;
@@ -63,17 +80,6 @@ impl<A: Copy> Audience<A> {
                 self.log.count_framed(piece.entry);
                 let begin = batch.framed_start(piece.from as usize);
                 out.push(IoSlice::new(framed.get(begin..).unwrap_or_default()));
-            }
-        } else if out.len() < MAX_SLICES {
-            scratch.clear();
-            for piece in pieces {
-                if scratch.len() >= MAX_SCRATCH_BYTES {
-                    break;
-                }
-                reader.copy_frames(&piece, MAX_SCRATCH_BYTES, scratch);
-            }
-            if !scratch.is_empty() {
-                out.push(IoSlice::new(scratch));
             }
         }
     }

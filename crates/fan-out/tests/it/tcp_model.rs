@@ -1,1 +1,440 @@
+//! TCP readers against a reference model, over random sessions.
+//!
+//! The model knows what was published and what each reader joined for. It does not know how the
+//! audience decides about lag; it holds it to what it says: a packet that a reader misses is
+//! counted as dropped, nothing is dropped without an event, and video goes on with a key unit.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fan_out::{
+    Audience, AudienceEvent, FanOutLimits, Join, ReaderKey, Start, TrackId, TrackMask, Transport,
+    WireBatch,
+};
+use proptest::prelude::*;
+use rtp_rtcp::ExtSeq;
+
+use crate::source::{FIRST, Source, ms, origin, report};
+use crate::tcp_player::{Heard, Player, Stage, events};
+
+/// Two video tracks and one audio track.
+const TRACKS: u8 = 3;
+const AUDIO: TrackId = TrackId(2);
+const PADDING_JUMP: u32 = 40;
+const LOG_BYTES: usize = 60_000;
+const MAX_JUMP: u32 = 150;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Packets of a track; for video, whether a unit begins at the first of them, and after how
+    /// many batches more it becomes known as key (if it is one).
+    Publish {
+        track: u8,
+        sizes: Vec<usize>,
+        key: Option<u8>,
+        lose: u8,
+    },
+    Report {
+        track: u8,
+    },
+    Write {
+        reader: usize,
+        room: usize,
+    },
+    Drain {
+        reader: usize,
+    },
+    Answer {
+        reader: usize,
+        length: usize,
+    },
+    Wait {
+        millis: u64,
+    },
+    Join {
+        tracks: u8,
+        start: Start,
+        odd: bool,
+        prologue: bool,
+    },
+    Leave {
+        reader: usize,
+    },
+    Timeout,
+    Clear,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![8 => 24..1400_usize, 1 => 24..9000_usize];
+    prop_oneof![
+        20 => (0..TRACKS, prop::collection::vec(size, 1..8), prop::option::weighted(0.3, 0..3_u8), prop_oneof![9 => Just(0), 1 => 0..60_u8])
+            .prop_map(|(track, sizes, key, lose)| Step::Publish { track, sizes, key, lose }),
+        2 => (0..TRACKS).prop_map(|track| Step::Report { track }),
+        10 => (0..8_usize, prop_oneof![0..200_usize, 0..20_000_usize]).prop_map(|(reader, room)| Step::Write { reader, room }),
+        4 => (0..8_usize).prop_map(|reader| Step::Drain { reader }),
+        3 => (0..8_usize, 1..300_usize).prop_map(|(reader, length)| Step::Answer { reader, length }),
+        4 => prop_oneof![3 => 0..50_u64, 1 => 0..700_u64].prop_map(|millis| Step::Wait { millis }),
+        2 => (1..1_u8 << TRACKS, prop_oneof![Just(Start::Live), Just(Start::KeyFrame)], any::<bool>(), any::<bool>())
+            .prop_map(|(tracks, start, odd, prologue)| Step::Join { tracks, start, odd, prologue }),
+        1 => (0..8_usize).prop_map(|reader| Step::Leave { reader }),
+        2 => Just(Step::Timeout),
+        1 => prop_oneof![7 => Just(Step::Timeout), 1 => Just(Step::Clear)],
+    ]
+}
+
+/// A unit to be known as key.
+#[derive(Clone, Copy)]
+struct Pending {
+    begins: ExtSeq,
+    /// After how many batches more.
+    after: u8,
+    /// Bytes published before it.
+    bytes: usize,
+}
+
+/// What is known of one track.
+struct Track {
+    source: Source,
+    pending: Option<Pending>,
+    published: Vec<u64>,
+    /// First packets of key units that were announced.
+    keys: BTreeSet<u64>,
+    announced: Vec<Announced>,
+}
+
+/// A key unit that was made known.
+#[derive(Clone, Copy)]
+struct Announced {
+    /// How many entries there were before.
+    at: usize,
+    /// Its first packet.
+    begins: u64,
+    /// Bytes published before that.
+    bytes: usize,
+}
+
+/// One reader, and what it joined for.
+struct Reader {
+    player: Player,
+    mask: TrackMask,
+    start: Start,
+    odd: bool,
+    prologue: Vec<TrackId>,
+    /// Entries and packets published when it joined, and when the log was last cleared.
+    joined_at: usize,
+    first: Vec<u64>,
+    answers: Vec<String>,
+    /// Whether the log was cleared while it was here.
+    saw_clear: bool,
+    happened: Vec<AudienceEvent>,
+}
+
+struct World {
+    now: Instant,
+    stage: Stage,
+    tracks: Vec<Track>,
+    readers: Vec<Reader>,
+    entries: usize,
+    bytes: usize,
+    answers: usize,
+}
+
+fn video() -> TrackMask {
+    TrackMask::of(TrackId(0)).union(TrackMask::of(TrackId(1)))
+}
+
+impl World {
+    fn new() -> Self {
+        let limits = FanOutLimits {
+            log_max_bytes: LOG_BYTES,
+            lag_max_bytes: 40_000,
+            shed_bytes: 20_000,
+            padding_jump: PADDING_JUMP,
+            max_jump: MAX_JUMP,
+            ..FanOutLimits::default()
+        };
+        let tracks = (0..TRACKS).map(|track| Track {
+            source: Source::new(TrackId(track)),
+            pending: None,
+            published: Vec::new(),
+            keys: BTreeSet::new(),
+            announced: Vec::new(),
+        });
+        Self {
+            now: origin(),
+            stage: Audience::new(limits, video()),
+            tracks: tracks.collect(),
+            readers: Vec::new(),
+            entries: 0,
+            bytes: 0,
+            answers: 0,
+        }
+    }
+
+    fn publish(&mut self, track: u8, sizes: &[usize], key: Option<u8>, lose: u8) {
+        let is_video = TrackId(track) != AUDIO;
+        let state = &mut self.tracks[usize::from(track)];
+        state.source.lose(u64::from(lose));
+        if let (Some(after), None, true) = (key, state.pending, is_video) {
+            state.pending = Some(Pending { begins: state.source.next, after, bytes: self.bytes });
+        }
+        for size in sizes {
+            state.published.push(state.source.push(*size).0);
+        }
+        // Both forms, and more than what goes with them.
+        self.bytes += sizes.iter().map(|size| 2 * size + 8).sum::<usize>() + 400;
+        state.pending = match state.pending {
+            Some(Pending { begins, after: 0, bytes }) => {
+                state.source.note_key(begins);
+                state.keys.insert(begins.0);
+                state.announced.push(Announced { at: self.entries, begins: begins.0, bytes });
+                None
+            }
+            other => other.map(|pending| Pending { after: pending.after - 1, ..pending }),
+        };
+        let batch = state.source.finish(self.now);
+        self.entries += 1;
+        self.stage.publish(self.now, batch);
+    }
+
+    fn join(&mut self, tracks: u8, start: Start, odd: bool, prologue: bool) {
+        let mask: TrackMask =
+            (0..TRACKS).filter(|track| tracks >> track & 1 == 1).map(TrackId).collect();
+        let channels =
+            mask.iter().map(|track| (track, channel(track, odd), channel(track, odd) + 1));
+        let prologue = if prologue { vec![TrackId(0), AUDIO] } else { Vec::new() };
+        let join = Join {
+            transport: Transport::Tcp { channels: channels.collect() },
+            tracks: mask,
+            start,
+            prologue: prologue
+                .iter()
+                .map(|track| (*track, Bytes::from(report(*track, "prologue"))))
+                .collect(),
+        };
+        self.readers.push(Reader {
+            player: Player::join(&mut self.stage, self.now, join),
+            mask,
+            start,
+            odd,
+            prologue: prologue.into_iter().filter(|track| mask.contains(*track)).collect(),
+            joined_at: self.entries,
+            first: self.tracks.iter().map(|track| track.source.next.0).collect(),
+            answers: Vec::new(),
+            saw_clear: false,
+            happened: Vec::new(),
+        });
+    }
+
+    fn perform(&mut self, step: &Step) {
+        match step {
+            Step::Publish { track, sizes, key, lose } => self.publish(*track, sizes, *key, *lose),
+            Step::Report { track } => {
+                let entry =
+                    WireBatch::report(TrackId(*track), &report(TrackId(*track), "sr"), self.now);
+                self.entries += 1;
+                self.stage.publish(self.now, entry);
+            }
+            Step::Write { reader, room } => {
+                if let Some(reader) = self.readers.get_mut(*reader) {
+                    reader.player.write(&mut self.stage, self.now, *room);
+                }
+            }
+            Step::Drain { reader } => {
+                if let Some(reader) = self.readers.get_mut(*reader) {
+                    reader.player.drain(&mut self.stage, self.now);
+                }
+            }
+            Step::Answer { reader, length } => {
+                self.answers += 1;
+                let text = format!("RTSP/1.0 200 {}\r\n{:x<length$}\r\n\r\n", self.answers, "");
+                if let Some(reader) = self.readers.get_mut(*reader) {
+                    reader.player.answer(&text);
+                    reader.answers.push(text);
+                }
+            }
+            Step::Wait { millis } => self.now += ms(*millis),
+            Step::Join { tracks, start, odd, prologue } if self.readers.len() < 8 => {
+                self.join(*tracks, *start, *odd, *prologue);
+            }
+            Step::Join { .. } => {}
+            Step::Leave { reader } => {
+                if *reader < self.readers.len() {
+                    let reader = self.readers.remove(*reader);
+                    self.finish(reader);
+                }
+            }
+            Step::Timeout => self.stage.handle_timeout(self.now),
+            Step::Clear => {
+                self.stage.clear();
+                self.tracks.iter_mut().for_each(|track| track.pending = None);
+                self.readers.iter_mut().for_each(|reader| reader.saw_clear = true);
+            }
+        }
+        self.deal_out_events();
+    }
+
+    fn deal_out_events(&mut self) {
+        for event in events(&mut self.stage) {
+            let key = concerned(&event);
+            let reader = self.readers.iter_mut().find(|reader| reader.player.key == key);
+            reader.expect("an event of a reader that is here").happened.push(event);
+        }
+    }
+
+    /// Takes everything there is, and checks all that the reader ever got.
+    fn finish(&mut self, mut reader: Reader) {
+        reader.player.drain(&mut self.stage, self.now);
+        for event in events(&mut self.stage) {
+            assert_eq!(concerned(&event), reader.player.key);
+            reader.happened.push(event);
+        }
+        let stats = self.stage.leave(reader.player.key).expect("it is here");
+        reader.player.drain(&mut self.stage, self.now);
+        assert!(!reader.player.is_in_the_middle(), "a frame or an answer was left unfinished");
+        let is_cut = reader.happened.iter().any(|event| matches!(event, AudienceEvent::Cut { .. }));
+
+        let mut answers = Vec::new();
+        let mut reports = Vec::new();
+        let mut last: Vec<Option<u64>> = vec![None; usize::from(TRACKS)];
+        // The same, padding included.
+        let mut numbered = last.clone();
+        let mut packets = 0;
+        for heard in &reader.player.heard {
+            match heard {
+                Heard::Answer(text) => answers.push(text.clone()),
+                Heard::Report(channel_heard, bytes) => {
+                    packets += 1;
+                    let track = TrackId(bytes[4]);
+                    assert!(reader.mask.contains(track));
+                    assert_eq!(*channel_heard, channel(track, reader.odd) + 1);
+                    reports.push((track, bytes[5..].to_vec()));
+                }
+                Heard::Padding(channel_heard, seq) => {
+                    packets += 1;
+                    let track = reader
+                        .mask
+                        .iter()
+                        .find(|track| channel(*track, reader.odd) == *channel_heard);
+                    let index = track.expect("a track of the reader").index();
+                    let before = numbered[index].unwrap_or(reader.first[index] - 1);
+                    let ahead = u64::from(seq.0.wrapping_sub(ExtSeq(before).seq().0));
+                    assert!((u64::from(PADDING_JUMP)..u64::from(MAX_JUMP)).contains(&ahead));
+                    numbered[index] = Some(before + ahead);
+                }
+                Heard::Media(channel_heard, track, seq) => {
+                    packets += 1;
+                    assert!(reader.mask.contains(*track));
+                    assert_eq!(*channel_heard, channel(*track, reader.odd));
+                    let before = last[track.index()].replace(seq.0);
+                    if let Some(number) = numbered[track.index()].replace(seq.0) {
+                        assert!(seq.0 > number, "order is kept and nothing comes twice");
+                        assert!(seq.0 - number <= u64::from(PADDING_JUMP), "no padding");
+                    }
+                    self.check_step(&reader, *track, before, seq.0);
+                }
+            }
+        }
+        assert_eq!(answers, reader.answers, "answers are whole and in order");
+        assert_eq!(stats.packets, packets);
+        if !is_cut {
+            let prologue: Vec<TrackId> =
+                reports.iter().take(reader.prologue.len()).map(|(track, _)| *track).collect();
+            assert_eq!(prologue, reader.prologue);
+            assert!(reports.iter().skip(prologue.len()).all(|(_, name)| name == b"sr"));
+            let first =
+                reader.player.heard.iter().filter(|heard| !matches!(heard, Heard::Answer(_)));
+            assert!(first.take(prologue.len()).all(|heard| matches!(heard, Heard::Report(..))));
+            self.check_losses(&reader, stats.dropped);
+        }
+    }
+
+    /// A packet after the one before it of the same track.
+    fn check_step(&self, reader: &Reader, track: TrackId, before: Option<u64>, seq: u64) {
+        let state = &self.tracks[track.index()];
+        let is_video = track != AUDIO;
+        let Some(before) = before else {
+            if is_video && reader.start == Start::KeyFrame {
+                assert!(state.keys.contains(&seq), "it begins in the middle of a unit");
+            }
+            return;
+        };
+        let is_gap = state.published.iter().any(|number| *number > before && *number < seq);
+        if is_gap {
+            assert!(reader.saw_clear || !reader.happened.is_empty(), "lost without a word");
+            if is_video {
+                assert!(state.keys.contains(&seq), "video goes on in the middle of a unit");
+            } else {
+                let jumped = |event: &AudienceEvent| matches!(event, AudienceEvent::Jumped { .. });
+                assert!(reader.saw_clear || reader.happened.iter().any(jumped), "audio was shed");
+            }
+        }
+    }
+
+    /// What should have come and did not, against what was counted as dropped.
+    fn check_losses(&self, reader: &Reader, dropped: u64) {
+        let mut missing = 0;
+        let mut is_exact = true;
+        for track in reader.mask.iter() {
+            let state = &self.tracks[track.index()];
+            let got: BTreeSet<u64> = reader.player.media(track).into_iter().collect();
+            let mut begins = Some(reader.first[track.index()]);
+            if track != AUDIO && reader.start == Start::KeyFrame {
+                let known = state.announced.iter().find(|key| key.at >= reader.joined_at);
+                begins = known.map(|key| key.begins);
+                // The log's bound may have taken the unit's beginning from a reader that did not
+                // write, or it was moved while it waited: it begins with a later key then.
+                let is_moved = reader.saw_clear || !reader.happened.is_empty();
+                let is_lost = known.is_some_and(|key| self.bytes - key.bytes > LOG_BYTES);
+                if is_moved || is_lost {
+                    begins = got.first().copied();
+                    is_exact = false;
+                }
+            }
+            let expected = state.published.iter().filter(|seq| begins.is_some_and(|b| **seq >= b));
+            let expected: BTreeSet<u64> = expected.copied().collect();
+            assert!(got.is_subset(&expected), "more than it joined for");
+            missing += expected.difference(&got).count() as u64;
+        }
+        if !reader.saw_clear {
+            assert!(missing <= dropped, "{missing} missing, {dropped} counted");
+            assert!(missing == dropped || !is_exact, "{missing} missing, {dropped} counted");
+        }
+        if reader.happened.is_empty() {
+            assert_eq!(dropped, 0);
+        }
+    }
+}
+
+fn concerned(event: &AudienceEvent) -> ReaderKey {
+    match event {
+        AudienceEvent::Shed { reader, .. }
+        | AudienceEvent::Jumped { reader, .. }
+        | AudienceEvent::Recovered { reader, .. }
+        | AudienceEvent::Cut { reader, .. } => *reader,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn channel(track: TrackId, odd: bool) -> u8 {
+    if odd { 20 - 2 * track.0 } else { 2 * track.0 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn readers_get_what_the_model_says(steps in prop::collection::vec(step(), 1..250)) {
+        let mut world = World::new();
+        world.join(0b111, Start::KeyFrame, false, true);
+        world.join(0b101, Start::Live, false, false);
+        for step in &steps {
+            world.perform(step);
+        }
+        while let Some(reader) = world.readers.pop() {
+            world.finish(reader);
+        }
+        prop_assert!(world.tracks.iter().all(|track| track.source.next >= FIRST));
+    }
+}

@@ -1,0 +1,111 @@
+//! A walk over what one TCP reader gets next, which decides nothing.
+
+use crate::log::{Amount, Entry, Log, Place};
+use crate::track::{TrackId, TrackMask};
+
+/// Packets of one entry that the reader gets next, from packet `from` to the entry's end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) pos: u64,
+    pub(crate) from: u32,
+}
+
+/// One track over a range of the log, sent before the reader goes on at its cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CatchUp {
+    pub(crate) track: TrackId,
+    /// The next frame of it.
+    pub(crate) place: Place,
+    /// The first position that is not part of it.
+    pub(crate) until: u64,
+}
+
+/// The pieces a reader gets next, up to the first one that asks for a decision: a key unit on a
+/// track that waits, or a packet that may be a long jump of numbers away.
+#[derive(Debug)]
+pub(crate) struct Pieces<'l> {
+    pub(crate) log: &'l Log,
+    pub(crate) mask: TrackMask,
+    pub(crate) wait: TrackMask,
+    pub(crate) unsure: TrackMask,
+    pub(crate) padding_jump: u64,
+    pub(crate) catch_up: Option<CatchUp>,
+    pub(crate) cursor: Place,
+    /// What comes first was decided about when the reader was settled.
+    pub(crate) is_first: bool,
+}
+
+impl<'l> Iterator for Pieces<'l> {
+    type Item = Piece<'l>;
+
+    fn next(&mut self) -> Option<Piece<'l>> {
+        if let Some(range) = &mut self.catch_up
+            && !self.mask.is_empty()
+        {
+            if let Some(piece) = range.next(self.log) {
+                let is_first = std::mem::take(&mut self.is_first);
+                let is_due = piece.entry.step > self.padding_jump;
+                return (is_first || !is_due).then_some(piece);
+            }
+            self.catch_up = None;
+        }
+        loop {
+            let entry = self.log.get(self.cursor.pos)?;
+            let track = entry.batch.track();
+            let is_wanted = self.mask.contains(track) && !entry.batch.is_empty();
+            if is_wanted && entry.is_media() {
+                let is_due = if self.wait.contains(track) {
+                    entry.key.is_some()
+                } else {
+                    (entry.step > self.padding_jump || self.unsure.contains(track))
+                        && !self.is_first
+                };
+                if is_due {
+                    return None;
+                }
+            }
+            let piece = Piece { entry, pos: self.cursor.pos, from: self.cursor.packet };
+            self.cursor = Place::at(self.cursor.pos + 1);
+            if is_wanted && !(entry.is_media() && self.wait.contains(track)) {
+                self.is_first = false;
+                return Some(piece);
+            }
+        }
+    }
+}
+
+impl CatchUp {
+    /// The next piece of it, which it then has passed.
+    pub(crate) fn next<'a>(&mut self, log: &'a Log) -> Option<Piece<'a>> {
+        while self.place.pos < self.until {
+            let at = self.place;
+            let entry = log.get(at.pos)?;
+            self.place = Place::at(at.pos + 1);
+            if entry.is_media() && entry.batch.track() == self.track {
+                return Some(Piece { entry, pos: at.pos, from: at.packet });
+            }
+        }
+        None
+    }
+
+    /// The next piece of it.
+    pub(crate) fn peek<'a>(mut self, log: &'a Log) -> Option<Piece<'a>> {
+        self.next(log)
+    }
+
+    /// The part of it from position `pos` on.
+    pub(crate) fn from(self, pos: u64) -> Self {
+        Self { place: self.place.max(Place::at(pos)), ..self }
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(mut self, log: &Log) -> Amount {
+        let mut sum = Amount::default();
+        self.place = self.place.max(Place::at(log.base()));
+        while let Some(piece) = self.next(log) {
+            sum += Amount::of(&piece.entry.batch, piece.from);
+        }
+        sum
+    }
+}
