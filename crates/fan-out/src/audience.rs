@@ -240,7 +240,7 @@ impl<A: Copy> Audience<A> {
                 while self.groups.len() <= group {
                     self.groups.push(Group::new());
                 }
-                let greeting = Greeting::new(key, tracks, wait, join.prologue);
+                let greeting = Greeting::new(key, tracks, wait, self.log.end(), join.prologue);
                 if let Some(group) = self.groups.get_mut(group) {
                     group.join(greeting, &self.log);
                 }

@@ -4,8 +4,8 @@
 //! destination) that survives a blocked socket and a caller whose budget is spent. A reader
 //! enters the lists between two entries. One that has to get something before, because it came in
 //! the middle of an entry or because its key unit began in an earlier one, is in a [`Chase`]: one
-//! track over a range of the log for a few readers, until it meets the group's place. Greetings
-//! and chases take turns with the group.
+//! track over a range of the log for a few readers, until it meets the group's place; chases take
+//! turns with the group.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -31,8 +31,8 @@ pub(crate) struct Group<A> {
     greetings: VecDeque<Greeting<A>>,
     chases: Vec<Chase<A>>,
     next_chase: usize,
-    /// Whether it is the turn of greetings and chases.
-    is_side_turn: bool,
+    /// Whether it is the turn of the chases.
+    is_chase_turn: bool,
     pub(crate) offered: Option<Offer>,
     pub(crate) max_segments: Option<usize>,
     members: usize,
@@ -44,6 +44,8 @@ pub(crate) struct Greeting<A> {
     key: ReaderKey,
     tracks: UdpTracks<A>,
     wait: TrackMask,
+    /// The end of the log when it joined.
+    joined: u64,
     /// What is left of it, last one first.
     reports: Vec<(A, Bytes)>,
 }
@@ -68,6 +70,7 @@ impl<A: Copy> Greeting<A> {
         key: ReaderKey,
         tracks: UdpTracks<A>,
         wait: TrackMask,
+        joined: u64,
         prologue: Vec<(TrackId, Bytes)>,
     ) -> Self {
         let address = |track| tracks.iter().find(|&&(of, ..)| of == track).map(|&(.., rtcp)| rtcp);
@@ -77,7 +80,7 @@ impl<A: Copy> Greeting<A> {
             .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
             .filter_map(|(track, report)| Some((address(track)?, report)))
             .collect();
-        Self { key, tracks, wait, reports }
+        Self { key, tracks, wait, joined, reports }
     }
 }
 
@@ -89,7 +92,7 @@ impl<A: Copy> Group<A> {
             greetings: VecDeque::new(),
             chases: Vec::new(),
             next_chase: 0,
-            is_side_turn: false,
+            is_chase_turn: false,
             offered: None,
             max_segments: None,
             members: 0,
@@ -190,6 +193,13 @@ impl<A: Copy> Group<A> {
             let seats = self.tracks.get(entry.batch.track().index());
             self.main.give_up(seats, entry, behind, shared);
         }
+        for greeting in &self.greetings {
+            let is_played = greeting.tracks.iter().any(|(track, ..)| *track == entry.batch.track());
+            let is_due = greeting.joined <= base && !greeting.wait.contains(entry.batch.track());
+            if is_played && is_due && entry.is_media() {
+                shared.lose(greeting.key, entry.batch.len() as u64, behind);
+            }
+        }
         let mut index = 0;
         while let Some(chase) = self.chases.get_mut(index) {
             if chase.sending.place.pos > base {
@@ -198,15 +208,17 @@ impl<A: Copy> Group<A> {
             }
             self.offered = None;
             let is_wanted = chase.wants(entry, base);
-            let seats = is_wanted.then_some(&chase.seats);
-            chase.sending.give_up(seats, entry, behind, shared);
-            if is_wanted && entry.is_media() && shared.video.contains(chase.track) {
-                // What follows would begin in the middle of a unit.
+            let is_video = entry.is_media() && shared.video.contains(chase.track);
+            if is_wanted && is_video && !chase.has_begun {
+                // What is left would begin in the middle of a unit.
                 let mut chase = self.chases.swap_remove(index);
-                chase.seats.hold_all(shared.log.last_seq(chase.track));
+                chase.seats.hold_all(None);
                 if let Some(seats) = self.tracks.get_mut(chase.track.index()) {
                     chase.seats.take_waiting().for_each(|seat| seats.push_waiting(seat));
                 }
+            } else {
+                let seats = is_wanted.then_some(&chase.seats);
+                chase.sending.give_up(seats, entry, behind, shared);
             }
         }
     }
@@ -248,18 +260,31 @@ impl<A: Copy> Group<A> {
         let mut seats = Seats::new();
         seats.push_live(seat);
         let sending = Sending { place, ..Sending::default() };
-        self.chases.push(Chase { track, seats, sending, reports_from: next, since: None });
+        self.chases.push(Chase {
+            track,
+            seats,
+            sending,
+            reports_from: next,
+            since: None,
+            has_begun: false,
+        });
     }
 
     /// Finds the next thing to send.
     pub(crate) fn offer(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
-        if self.is_side_turn
-            && let Some(offer) = self.offer_side(now, shared)
+        // A reader gets what was published after it joined: it has to be seated before that goes
+        // out.
+        if let Some((_, report)) = self.greetings.front().and_then(|first| first.reports.last()) {
+            let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
+            return Some(Offer { side: Side::Greeting, count: 1, run });
+        }
+        if self.is_chase_turn
+            && let Some(offer) = self.offer_chase(now, shared)
         {
             return Some(offer);
         }
         // The group may have made work for the others on its way to its end.
-        self.offer_main(now, shared).or_else(|| self.offer_side(now, shared))
+        self.offer_main(now, shared).or_else(|| self.offer_chase(now, shared))
     }
 
     fn offer_main(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
@@ -283,11 +308,7 @@ impl<A: Copy> Group<A> {
         }
     }
 
-    fn offer_side(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
-        if let Some((_, report)) = self.greetings.front().and_then(|first| first.reports.last()) {
-            let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
-            return Some(Offer { side: Side::Greeting, count: 1, run });
-        }
+    fn offer_chase(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
         let segments = self.max_segments.unwrap_or(shared.limits.max_segments);
         for turn in 0..self.chases.len() {
             let index = (self.next_chase + turn) % self.chases.len();
@@ -346,6 +367,7 @@ impl<A: Copy> Group<A> {
                 sending: Sending { place: key, ..Sending::default() },
                 reports_from: self.main.place.pos,
                 since: Some(now),
+                has_begun: false,
             });
         }
         for (key, ahead) in cut {
@@ -390,7 +412,7 @@ impl<A: Copy> Group<A> {
         if sent + failed == 0 {
             return;
         }
-        self.is_side_turn = offer.side == Side::Main;
+        self.is_chase_turn = offer.side == Side::Main;
         match offer.side {
             Side::Greeting => {
                 let Some(first) = self.greetings.front_mut() else { return };
@@ -412,6 +434,7 @@ impl<A: Copy> Group<A> {
             Side::Chase(index) => {
                 self.next_chase = index + 1;
                 let Some(chase) = self.chases.get_mut(index) else { return };
+                chase.has_begun = true;
                 let Some(entry) = shared.log.get(chase.sending.place.pos) else { return };
                 chase.sending.sent(shared, &chase.seats, entry, (sent, failed), &offer.run);
             }

@@ -19,7 +19,7 @@ pub(crate) struct Seats<A> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Who {
     pub(crate) key: ReaderKey,
-    /// The last number it was sent, while it waits; `None` if there was none.
+    /// The last number it was sent when it last began to wait; `None` if it never had any.
     pub(crate) last: Option<ExtSeq>,
 }
 
@@ -68,7 +68,7 @@ impl<A: Copy> Seats<A> {
     pub(crate) fn push_live(&mut self, seat: Seat<A>) {
         self.rtp.insert(self.live, seat.rtp);
         self.rtcp.insert(self.live, seat.rtcp);
-        self.who.insert(self.live, Who { last: None, ..seat.who });
+        self.who.insert(self.live, seat.who);
         self.live += 1;
     }
 
@@ -99,10 +99,11 @@ impl<A: Copy> Seats<A> {
         rtp.into_iter().zip(rtcp).zip(who).map(|((rtp, rtcp), who)| Seat { rtp, rtcp, who })
     }
 
-    /// From here on all wait for a key unit; the last number that may have been sent is `last`.
+    /// From here on all wait for a key unit. The last number they may have been sent is `last`;
+    /// `None` if nothing has been sent since they waited before.
     pub(crate) fn hold_all(&mut self, last: Option<ExtSeq>) {
         for who in self.who.iter_mut().take(self.live) {
-            who.last = last;
+            who.last = last.or(who.last);
         }
         self.live = 0;
     }

@@ -28,6 +28,8 @@ pub(crate) struct Chase<A> {
     pub(crate) reports_from: u64,
     /// Nothing has waited for these readers longer than since then.
     pub(crate) since: Option<Instant>,
+    /// Whether any of them has been sent anything of it.
+    pub(crate) has_begun: bool,
 }
 
 impl<A: Copy> Chase<A> {
@@ -154,15 +156,10 @@ impl Sending {
             let left = (entry.batch.len() - packet) as u64;
             let run = entry.batch.run_at(packet, self.segments);
             let served = run.map_or(0, |run| (run.packets.end - packet) as u64);
-            let mut packets = 0;
             for (index, who) in seats.iter().flat_map(|seats| seats.who()).take(count).enumerate() {
                 let lost = if index < self.done { left.saturating_sub(served) } else { left };
-                packets += lost;
-                if let Some(stats) = shared.stats.get_mut(who.key.index as usize) {
-                    stats.dropped += lost;
-                }
+                shared.lose(who.key, lost, behind);
             }
-            shared.dropped(packets, behind);
         }
         self.next_entry();
     }

@@ -95,9 +95,12 @@ impl Shared<'_> {
         }
     }
 
-    /// Counts datagrams that became too old, the oldest of them by `behind`.
-    pub(crate) fn dropped(&mut self, packets: u64, behind: Duration) {
+    /// Counts packets that a reader will not get any more, the oldest of them late by `behind`.
+    pub(crate) fn lose(&mut self, key: ReaderKey, packets: u64, behind: Duration) {
         if packets > 0 {
+            if let Some(stats) = self.stats.get_mut(key.index as usize) {
+                stats.dropped += packets;
+            }
             let group = self.number;
             self.events.push(AudienceEvent::UdpDropped { group, behind, packets });
         }

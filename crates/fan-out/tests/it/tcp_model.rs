@@ -422,7 +422,11 @@ fn channel(track: TrackId, odd: bool) -> u8 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 2,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn readers_get_what_the_model_says(steps in prop::collection::vec(step(), 1..250)) {
