@@ -6,6 +6,7 @@ mod logging;
 mod options;
 mod run;
 mod urls;
+mod wiring;
 
 use std::fs;
 use std::io::{self, Write};

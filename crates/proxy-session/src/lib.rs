@@ -1,1 +1,28 @@
-//! One proxied stream: backend, tracks and relay, without I/O.
+//! One proxied stream, without I/O: it pulls a backend when readers want it, relays its packets
+//! into wire batches with numbers and times that go on across backend sessions, and answers what
+//! readers ask of it.
+//!
+//! A [`Stream`] knows readers by a number only. It publishes batches and hears demands; who sits
+//! on which socket is the audience's business (crate `fan-out`), how requests look on the wire is
+//! the server's (crate `rtsp-server`).
+//!
+//! What is absent: sockets, tasks, clocks and anything about a reader's transport.
+
+mod asks;
+mod backend;
+mod description;
+mod options;
+mod output;
+mod readers;
+mod reports;
+mod rng;
+mod status;
+mod stream;
+mod track;
+
+pub use asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
+pub use description::{Description, TrackInfo};
+pub use options::StreamOptions;
+pub use output::{Output, StreamEvent};
+pub use status::{StreamState, StreamStatus, TrackStatus};
+pub use stream::Stream;

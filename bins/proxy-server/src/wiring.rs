@@ -1,0 +1,102 @@
+//! Settings as the parts of the proxy take them.
+
+use fan_out::{FanOutLimits, Start};
+use proxy_config::{Global, Settings, StartChoice, StreamSettings, TransportChoice};
+use proxy_io::{ProxyOptions, StreamSetup};
+use proxy_session::StreamOptions;
+use rtp_rtcp::ReorderLimits;
+use rtsp_server::ServerOptions;
+use std::time::Duration;
+
+/// A session is ended this much later than its reader was told: one that keeps time exactly would
+/// otherwise lose the race now and then.
+const RECLAIM_GRACE: Duration = Duration::from_secs(5);
+
+/// What the shell is started with.
+pub(crate) fn proxy_options(settings: &Settings) -> ProxyOptions {
+    let global = &settings.global;
+    // Both families by default, but a host may lack one of them; what was named has to be there.
+    let bind = match global.bind == Global::default().bind {
+        true => Vec::new(),
+        false => global.bind.clone(),
+    };
+    ProxyOptions {
+        bind,
+        rtsp_port: global.rtsp_port,
+        workers: global.workers,
+        server: server_options(global),
+        streams: settings.streams.iter().map(|stream| stream_setup(global, stream)).collect(),
+        ..ProxyOptions::default()
+    }
+}
+
+fn server_options(global: &Global) -> ServerOptions {
+    ServerOptions {
+        users: global.users.iter().map(|u| (u.name.clone(), u.password.clone())).collect(),
+        limits: message_limits(global),
+        session_timeout: global.session_timeout,
+        reclaim_after: global.session_timeout + RECLAIM_GRACE,
+        connections: global.limits.connections,
+        sessions_per_connection: global.limits.sessions_per_connection,
+        first_request: global.limits.first_request,
+        idle_connection: global.limits.idle_connection,
+        server_name: concat!("rtsp-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
+        dialogue: global.log.dialogues,
+        ..ServerOptions::default()
+    }
+}
+
+fn message_limits(global: &Global) -> rtsp_proto::Limits {
+    rtsp_proto::Limits {
+        header_bytes: global.limits.header_bytes,
+        body_bytes: global.limits.body_bytes,
+        ..rtsp_proto::Limits::default()
+    }
+}
+
+fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
+    let options = &stream.options;
+    let mut backend = backend_client::Options::new(stream.source.clone());
+    backend.credentials = stream.credentials();
+    backend.transport = match options.transport {
+        TransportChoice::Auto => backend_client::TransportChoice::Auto,
+        TransportChoice::Udp => backend_client::TransportChoice::Udp,
+        TransportChoice::Tcp => backend_client::TransportChoice::Tcp,
+    };
+    backend.max_packet_gap = options.max_packet_gap;
+    backend.request_timeout = options.request_timeout;
+    backend.connect_timeout = options.connect_timeout;
+    backend.no_packets_after_play = options.udp_timeout;
+    backend.retry_min = options.retry_min;
+    backend.retry_max = options.retry_max;
+    backend.user_agent = concat!("rtsp-proxy/", env!("CARGO_PKG_VERSION")).to_owned();
+    backend.limits = message_limits(global);
+    backend.dialogue = global.log.dialogues;
+    let mut session = StreamOptions::new(backend);
+    session.answer_deadline = options.answer_deadline;
+    session.max_readers = options.max_readers;
+    session.reorder = ReorderLimits {
+        delay: Duration::from_millis(u64::from(options.reorder_ms)),
+        ..ReorderLimits::default()
+    };
+    let lag_max = u64::try_from(options.lag_max).unwrap_or(u64::MAX);
+    StreamSetup {
+        name: stream.name.clone(),
+        options: session,
+        start: match options.start {
+            StartChoice::KeyFrame => Start::KeyFrame,
+            StartChoice::Live => Start::Live,
+        },
+        fan_out: FanOutLimits {
+            log_max_bytes: options.log_max,
+            log_max_age: options.log_max_age,
+            lag_max_bytes: lag_max,
+            lag_max_age: options.lag_max_age,
+            shed_bytes: lag_max / 2,
+            shed_age: options.lag_max_age / 2,
+            stall: options.reader_stall,
+            readers: options.max_readers,
+            ..FanOutLimits::default()
+        },
+    }
+}

@@ -1,0 +1,31 @@
+//! What an operator can mend on the host, said once per process.
+
+use std::sync::Once;
+
+/// Says so if the kernel granted less than a backend's bursts need.
+pub(crate) fn receive_buffer(granted: usize, wanted: usize) {
+    static ONCE: Once = Once::new();
+    if granted < wanted {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                granted,
+                wanted,
+                "the kernel limits UDP receive buffers, bursts may be lost: sysctl -w net.core.rmem_max={wanted}"
+            );
+        });
+    }
+}
+
+/// Says so if the kernel granted less than bursts to many readers need.
+pub(crate) fn send_buffer(granted: usize, wanted: usize) {
+    static ONCE: Once = Once::new();
+    if granted < wanted {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                granted,
+                wanted,
+                "the kernel limits UDP send buffers: sysctl -w net.core.wmem_max={wanted}"
+            );
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! The proxy as a whole: threads that are started and ended together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+
+use crate::bus::{Bus, Message};
+use crate::entropy;
+use crate::listen::{self, Acceptor};
+use crate::load::Loads;
+use crate::options::ProxyOptions;
+use crate::registry::{Registry, StreamEntry, StreamId};
+use crate::rtcp_routes::RtcpRoutes;
+use crate::shard::{self, ReaderPorts, Seat};
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    bus: Bus,
+    addresses: Vec<SocketAddr>,
+    shards: Vec<JoinHandle<()>>,
+}
+
+/// Why a proxy could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The UDP ports for readers could not be bound.
+    #[error("cannot bind the UDP port {address} for readers: {source}")]
+    BindUdp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl Proxy {
+    /// Binds the ports and starts the threads.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, or a thread that cannot be started.
+    pub fn start(options: ProxyOptions) -> Result<Self, StartError> {
+        let listeners = listen::bind(&options.bind, options.rtsp_port)
+            .map_err(|(address, source)| StartError::Bind { address, source })?;
+        let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let count = match options.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n,
+        };
+        let ports = ReaderPorts::bind(count, &options.bind, options.rtp_port)
+            .map_err(|(address, source)| StartError::BindUdp { address, source })?;
+        let (bus, inboxes) = Bus::new(count);
+        let registry = Registry::default();
+        let loads = Loads::new(count);
+        let routes = RtcpRoutes::default();
+        let mut homes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        for (index, setup) in options.streams.iter().enumerate() {
+            let (id, home) = (StreamId(index), index % count);
+            let name = Arc::from(setup.name.as_str());
+            let fan_out = Arc::new(setup.fan_out.clone());
+            registry.insert(StreamEntry { id, name, home, start: setup.start, fan_out });
+            if let Some(homes) = homes.get_mut(home) {
+                homes.push((id, setup.clone()));
+            }
+        }
+        let acceptor = Acceptor {
+            bus: bus.clone(),
+            registry: registry.clone(),
+            loads: loads.clone(),
+            connections: Arc::new(AtomicUsize::new(0)),
+            max_connections: options.server.connections,
+            max_pending: options.pending_connections,
+            first_request: options.server.first_request,
+            first_line: options.server.limits.header_bytes,
+        };
+        let options = Arc::new(options);
+        let mut shards = Vec::new();
+        for (me, ((inbox, ports), homes)) in inboxes.into_iter().zip(ports).zip(homes).enumerate() {
+            let seat = Seat {
+                me,
+                bus: bus.clone(),
+                inbox,
+                registry: registry.clone(),
+                loads: loads.clone(),
+                routes: routes.clone(),
+                options: Arc::clone(&options),
+                ports,
+                homes,
+                seed: entropy::bytes(),
+            };
+            shards.push(spawn(&format!("shard-{me}"), move || shard::run(seat))?);
+        }
+        // The acceptor holds nothing that would have to be put in order: it ends with the process.
+        drop(spawn("acceptor", move || acceptor.run(listeners))?);
+        Ok(Self { bus, addresses, shards })
+    }
+
+    /// The addresses that readers connect to.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Logs a line per stream and per lagging reader.
+    pub fn log_status(&self) {
+        for shard in 0..self.bus.len() {
+            // A shard that is too far behind to say how it is has said so in the log.
+            let _full = self.bus.try_send(shard, Message::Status);
+        }
+    }
+
+    /// Says goodbye to readers and backends, and waits for at most 2 s until that is done.
+    pub fn shutdown(self) {
+        for shard in 0..self.bus.len() {
+            let _full = self.bus.try_send(shard, Message::Shutdown);
+        }
+        for shard in self.shards {
+            let _panicked = shard.join();
+        }
+    }
+}
+
+/// Runs a future on a thread and a runtime of its own.
+fn spawn<F, T>(name: &str, main: F) -> Result<JoinHandle<()>, StartError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Future<Output = io::Result<()>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(StartError::Thread)?;
+    let label = name.to_owned();
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            if let Err(error) = local.block_on(&runtime, async { main().await }) {
+                tracing::error!(thread = label, %error, "a thread ended");
+            }
+        })
+        .map_err(StartError::Thread)
+}

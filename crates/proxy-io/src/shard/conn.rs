@@ -1,0 +1,282 @@
+//! Readers' connections.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use fan_out::{Admit, Egress, ReaderKey};
+use rtp_rtcp::Now;
+use rtsp_server::{ConnId, HELD_INPUT_BYTES, Intake};
+use smallvec::SmallVec;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::{Shard, Shared};
+use crate::bus::{ConnectionPlace, NewConnection};
+use crate::clock;
+use crate::registry::StreamId;
+use crate::sockopt;
+
+/// What one read from a reader takes.
+const READ: usize = 16 * 1024;
+/// How long what is queued may take when a connection is to be closed.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection as the shard's state holds it.
+pub(super) struct Conn {
+    pub(super) io: Rc<ConnIo>,
+    pub(super) peer: SocketAddr,
+    input: BytesMut,
+    held: bool,
+    _place: ConnectionPlace,
+}
+
+/// What a connection's task and the fan-out share.
+pub(super) struct ConnIo {
+    pub(super) id: ConnId,
+    pub(super) stream: TcpStream,
+    pub(super) egress: RefCell<Egress>,
+    /// The socket took less than it was given: its task waits until it is writable.
+    pub(super) blocked: Cell<bool>,
+    /// Why the socket is of no use any more.
+    broken: Cell<bool>,
+    /// Closed once what is queued is written, at the latest then.
+    closing: Cell<Option<Instant>>,
+    /// When bytes were last taken for a session's media, as the server was told.
+    pub(super) progress: Cell<Option<Instant>>,
+    /// The places in audiences that are served on this connection.
+    pub(super) seats: RefCell<SmallVec<[(StreamId, ReaderKey); 1]>>,
+    wake: Notify,
+}
+
+impl ConnIo {
+    /// Writes what is queued besides media. `false`: the socket is full or broken.
+    pub(super) fn flush(&self) -> bool {
+        let mut egress = self.egress.borrow_mut();
+        while egress.has_pending() {
+            let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
+            egress.pending_slices(&mut slices);
+            match self.write(&slices) {
+                Written::Bytes(n) => {
+                    drop(slices);
+                    egress.consume_pending(n);
+                }
+                Written::Full | Written::Broken => return false,
+            }
+        }
+        true
+    }
+
+    /// Tries the socket at once.
+    pub(super) fn write(&self, slices: &[IoSlice<'_>]) -> Written {
+        if self.blocked.get() {
+            return Written::Full;
+        }
+        match self.stream.try_write_vectored(slices) {
+            Ok(n) => Written::Bytes(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked.set(true);
+                self.wake.notify_one();
+                Written::Full
+            }
+            Err(error) => {
+                tracing::debug!(conn = %self.id, %error, "connection broke while writing");
+                self.broken.set(true);
+                self.wake.notify_one();
+                Written::Broken
+            }
+        }
+    }
+
+    fn close_soon(&self, by: Instant) {
+        if self.closing.get().is_none() {
+            self.closing.set(Some(by));
+        }
+        self.wake.notify_one();
+    }
+}
+
+/// What came of a write.
+#[must_use]
+pub(super) enum Written {
+    Bytes(usize),
+    Full,
+    Broken,
+}
+
+impl Shard {
+    pub(super) fn on_connection(&mut self, now: Now, new: NewConnection) {
+        let NewConnection { stream, peer, local, received, place } = new;
+        let prepared = TcpStream::from_std(stream).and_then(|stream| {
+            sockopt::reader_connection(&stream)?;
+            Ok(stream)
+        });
+        let stream = match prepared {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection lost before it began");
+                return;
+            }
+        };
+        let id = match self.server.accept(now.mono, peer, local) {
+            Ok(id) => id,
+            Err(refused) => {
+                tracing::warn!(%peer, why = %refused, "connection refused");
+                return;
+            }
+        };
+        tracing::debug!(conn = %id, %peer, "connection accepted");
+        let io = Rc::new(ConnIo {
+            id,
+            stream,
+            egress: RefCell::new(Egress::new(self.options.control_bytes)),
+            // A fresh socket says "full" until its readiness has been seen once.
+            blocked: Cell::new(true),
+            broken: Cell::new(false),
+            closing: Cell::new(None),
+            progress: Cell::new(None),
+            seats: RefCell::new(SmallVec::new()),
+            wake: Notify::new(),
+        });
+        let conn = Conn { io: Rc::clone(&io), peer, input: received, held: false, _place: place };
+        self.conns.insert(id, conn);
+        if let Some(shard) = self.shared() {
+            tokio::task::spawn_local(run(shard, io));
+        }
+    }
+
+    /// Queues a message on a connection, between frames of media.
+    pub(super) fn send_on(&mut self, id: ConnId, bytes: Bytes) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let admit = conn.io.egress.borrow_mut().push_control(bytes);
+        match admit {
+            Admit::Queued => {
+                conn.io.flush();
+            }
+            Admit::Overflowed => {
+                tracing::warn!(conn = %id, peer = %conn.peer, "connection closed: it asks, but does not read the answers");
+                conn.io.broken.set(true);
+                conn.io.wake.notify_one();
+            }
+        }
+    }
+
+    pub(super) fn close_conn(&mut self, now: Now, id: ConnId) {
+        if let Some(conn) = self.conns.get(&id) {
+            conn.io.close_soon(now.mono + LINGER);
+        }
+    }
+
+    /// Gives the server what the connection's buffer holds.
+    pub(super) fn offer_input(&mut self, now: Now, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        conn.held = false;
+        let mut again = false;
+        match self.server.handle(now.mono, id, &mut conn.input) {
+            Intake::Ready => {}
+            Intake::Again => again = true,
+            Intake::Held => conn.held = true,
+            Intake::Closed => conn.input.clear(),
+        }
+        if conn.input.is_empty() {
+            // An idle reader costs no buffer.
+            conn.input = BytesMut::new();
+        }
+        again
+    }
+
+    /// Reads once; `false` at the end of the stream.
+    fn read_conn(&mut self, id: ConnId, io: &ConnIo, scratch: &mut [u8]) -> io::Result<bool> {
+        match io.stream.try_read(scratch) {
+            Ok(0) => Ok(false),
+            Ok(n) => {
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.input.extend_from_slice(scratch.get(..n).unwrap_or_default());
+                }
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn takes_input(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|c| !c.held || c.input.len() < HELD_INPUT_BYTES)
+    }
+}
+
+async fn run(shard: Shared, io: Rc<ConnIo>) {
+    let id = io.id;
+    if io.stream.writable().await.is_ok() {
+        io.blocked.set(false);
+        serve(&shard, &io).await;
+    }
+    let now = clock::now();
+    let mut this = shard.borrow_mut();
+    this.server.closed(now.mono, id);
+    this.settle(now);
+    this.conns.remove(&id);
+    tracing::debug!(conn = %id, "connection closed");
+}
+
+async fn serve(shard: &Shared, io: &Rc<ConnIo>) {
+    let id = io.id;
+    step(shard, io).await;
+    loop {
+        let closing = io.closing.get();
+        if io.broken.get() || (closing.is_some() && !io.egress.borrow().has_pending()) {
+            return;
+        }
+        let reads = closing.is_none() && shard.borrow().takes_input(id);
+        let by = closing.map(tokio::time::Instant::from_std);
+        tokio::select! {
+            ready = io.stream.readable(), if reads => {
+                if ready.is_err() {
+                    return;
+                }
+                let alive = {
+                    let mut scratch = [0; READ];
+                    shard.borrow_mut().read_conn(id, io, &mut scratch)
+                };
+                if !alive.unwrap_or(false) {
+                    return;
+                }
+                step(shard, io).await;
+            }
+            ready = io.stream.writable(), if io.blocked.get() => {
+                if ready.is_err() {
+                    return;
+                }
+                io.blocked.set(false);
+                let now = clock::now();
+                let mut this = shard.borrow_mut();
+                if io.flush() {
+                    this.pump_conn(now, io);
+                }
+                this.settle(now);
+            }
+            () = io.wake.notified() => {}
+            () = tokio::time::sleep_until(by.unwrap_or_else(tokio::time::Instant::now)), if by.is_some() => return,
+        }
+    }
+}
+
+/// Takes all whole messages that are there, others' turns between them.
+async fn step(shard: &Shared, io: &Rc<ConnIo>) {
+    loop {
+        let again = {
+            let now = clock::now();
+            let mut this = shard.borrow_mut();
+            let again = this.offer_input(now, io.id);
+            this.settle(now);
+            again
+        };
+        if !again {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,183 @@
+//! Streams that this shard pulls.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backend_client::Input;
+use proxy_session::{Output, Stream, StreamEvent};
+use rtp_rtcp::Now;
+
+use super::Shard;
+use super::backend::BackendIo;
+use crate::alarm::Alarm;
+use crate::bus::{FromStream, ToStream};
+use crate::clock;
+use crate::options::StreamSetup;
+use crate::registry::StreamId;
+
+/// A stream and its backend's sockets.
+pub(super) struct Home {
+    pub(super) stream: Stream,
+    pub(super) io: BackendIo,
+    /// Shards with readers, this one included.
+    subscribers: Vec<usize>,
+    alarm: Rc<Alarm>,
+    /// Bytes received when the status was last logged, and when that was.
+    measured: (Instant, u64),
+}
+
+impl Shard {
+    pub(super) fn add_home(&mut self, now: Now, id: StreamId, setup: StreamSetup) {
+        let alarm = Rc::new(Alarm::default());
+        let seed = crate::entropy::seed();
+        let home = Home {
+            stream: Stream::new(now, &setup.name, setup.options, seed),
+            io: BackendIo::default(),
+            subscribers: Vec::new(),
+            alarm: Rc::clone(&alarm),
+            measured: (now.mono, 0),
+        };
+        self.homes.insert(id, home);
+        if let Some(shard) = self.shared() {
+            tokio::task::spawn_local(async move {
+                loop {
+                    alarm.ring().await;
+                    let now = clock::now();
+                    let mut this = shard.borrow_mut();
+                    match this.homes.get_mut(&id) {
+                        Some(home) => home.stream.handle_timeout(now),
+                        None => return,
+                    }
+                    this.drive_home(now, id);
+                    this.settle(now);
+                }
+            });
+        }
+        self.drive_home(now, id);
+    }
+
+    /// Hands the stream what its backend sent or did, without settling.
+    pub(super) fn backend_input(&mut self, now: Now, id: StreamId, input: Input<'_>) {
+        if let Some(home) = self.homes.get_mut(&id) {
+            home.stream.handle(now, input);
+        }
+    }
+
+    pub(super) fn on_to_stream(&mut self, now: Now, id: StreamId, what: ToStream) {
+        let Some(home) = self.homes.get_mut(&id) else { return };
+        match what {
+            ToStream::Subscribe { shard } => {
+                if !home.subscribers.contains(&shard) {
+                    home.subscribers.push(shard);
+                }
+                if let Some(description) = home.stream.description().cloned() {
+                    self.from_stream(now, shard, id, FromStream::Described(description));
+                }
+                return;
+            }
+            ToStream::Unsubscribe { shard } => {
+                home.subscribers.retain(|s| *s != shard);
+                return;
+            }
+            ToStream::Ask { ticket, reader, ask } => home.stream.ask(now, ticket, reader, ask),
+            ToStream::Pause(reader) => home.stream.pause(now, reader),
+            ToStream::Leave(reader) => home.stream.leave(now, reader),
+        }
+        self.drive_home(now, id);
+    }
+
+    /// Does what the stream wants done, until it wants nothing more.
+    pub(super) fn drive_home(&mut self, now: Now, id: StreamId) {
+        if let Some(home) = self.homes.get_mut(&id) {
+            home.stream.flush(now);
+        }
+        while let Some(home) = self.homes.get_mut(&id) {
+            let Some(output) = home.stream.poll_output() else { break };
+            match output {
+                Output::Publish(batch) => self.tell(now, id, &FromStream::Publish(batch)),
+                Output::Backend(output) => self.on_backend_output(now, id, output),
+                Output::Clear => self.tell(now, id, &FromStream::Clear),
+                Output::Described(description) => {
+                    self.tell(now, id, &FromStream::Described(description));
+                }
+                Output::Reply { to, reply } => {
+                    let shard = super::reader::shard_of(to);
+                    self.from_stream(now, shard, id, FromStream::Reply { ticket: to, reply });
+                }
+                Output::EndReaders { why } => {
+                    self.tell(now, id, &FromStream::EndReaders { why: Arc::from(why) });
+                }
+                Output::Event(event) => log(home.stream.name(), event),
+                _ => {}
+            }
+        }
+        if let Some(home) = self.homes.get(&id) {
+            home.alarm.want(home.stream.poll_timeout());
+        }
+    }
+
+    fn tell(&mut self, now: Now, id: StreamId, what: &FromStream) {
+        let mut next = 0;
+        while let Some(shard) =
+            self.homes.get(&id).and_then(|home| home.subscribers.get(next).copied())
+        {
+            next += 1;
+            self.from_stream(now, shard, id, what.clone());
+        }
+    }
+
+    pub(super) fn log_status(&mut self, now: Now) {
+        for home in self.homes.values_mut() {
+            let status = home.stream.status();
+            let (since, before) = home.measured;
+            let seconds = now.mono.saturating_duration_since(since).max(Duration::from_millis(1));
+            let bits = status.octets.saturating_sub(before).saturating_mul(8) as f64;
+            home.measured = (now.mono, status.octets);
+            let packets: u64 = status.tracks.iter().map(|t| t.packets).sum();
+            let lost: u64 = status.tracks.iter().map(|t| t.lost).sum();
+            tracing::info!(
+                stream = %home.stream.name(),
+                state = status.state.as_str(),
+                codecs = %if status.codecs.is_empty() { "unknown" } else { &status.codecs },
+                mbit = %format_args!("{:.2}", bits / seconds.as_secs_f64() / 1e6),
+                packets,
+                lost,
+                readers = status.readers,
+                playing = status.playing,
+                "status"
+            );
+        }
+        self.log_lagging(now);
+    }
+}
+
+fn log(stream: &str, event: StreamEvent) {
+    match event {
+        StreamEvent::Described { summary, tolerated } => {
+            tracing::info!(%stream, tracks = %summary, "backend described");
+            for what in tolerated {
+                tracing::info!(%stream, %what, "backend's description repaired");
+            }
+        }
+        StreamEvent::Lost { why, retry_in } => {
+            let retry = format!("{:.1} s", retry_in.as_secs_f64());
+            tracing::warn!(%stream, %why, next_attempt_in = %retry, "backend not available");
+        }
+        StreamEvent::Playing => tracing::debug!(%stream, "backend is playing"),
+        StreamEvent::Paused => tracing::debug!(%stream, "backend is paused: nobody is watching"),
+        StreamEvent::TrackEnded { track } => {
+            tracing::warn!(%stream, track = u16::from(track.0) + 1, "the backend ended a track");
+        }
+        StreamEvent::TooLarge { track, bytes } => {
+            let track = u16::from(track.0) + 1;
+            tracing::warn!(%stream, track, bytes, "a packet was too large to be relayed and is dropped, as all such will be");
+        }
+        StreamEvent::Warning(what) => tracing::warn!(%stream, %what, "backend"),
+        StreamEvent::Dialogue { sent, text } => {
+            let to = if sent { "to backend" } else { "from backend" };
+            tracing::debug!(target: "dialogue", %stream, "{to}:\n{text}");
+        }
+        _ => {}
+    }
+}

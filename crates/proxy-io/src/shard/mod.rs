@@ -1,0 +1,279 @@
+//! A shard: one thread, one runtime, and state that no other thread sees.
+//!
+//! Every task of a shard borrows its state for one step and never across a wait. A step ends with
+//! [`Shard::settle`], which carries what the cores said to each other until nobody says more, and
+//! then writes to readers for as long as the budget allows.
+
+mod backend;
+mod conn;
+mod home;
+mod pump;
+mod reader;
+mod sockets;
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtp_rtcp::Now;
+use rtsp_server::{AskId, ConnId, Server, SessionId};
+use tokio::sync::{Notify, mpsc};
+
+use crate::alarm::Alarm;
+use crate::bus::{Bus, FromStream, Message, ToStream};
+use crate::clock;
+use crate::load::Loads;
+use crate::options::{ProxyOptions, StreamSetup};
+use crate::registry::{Registry, StreamId};
+use crate::rtcp_routes::RtcpRoutes;
+use crate::udp_rx::Receiver;
+
+pub(crate) use sockets::ReaderPorts;
+
+/// A shard as its tasks hold it.
+pub(crate) type Shared = Rc<RefCell<Shard>>;
+
+/// What a shard starts with.
+pub(crate) struct Seat {
+    pub(crate) me: usize,
+    pub(crate) bus: Bus,
+    pub(crate) inbox: mpsc::Receiver<Message>,
+    pub(crate) registry: Registry,
+    pub(crate) loads: Loads,
+    pub(crate) routes: RtcpRoutes,
+    pub(crate) options: Arc<ProxyOptions>,
+    pub(crate) ports: ReaderPorts,
+    pub(crate) homes: Vec<(StreamId, StreamSetup)>,
+    pub(crate) seed: [u8; 32],
+}
+
+/// A shard's state. Its parts are in the modules beside this one.
+pub(crate) struct Shard {
+    this: Weak<RefCell<Shard>>,
+    me: usize,
+    bus: Bus,
+    registry: Registry,
+    routes: RtcpRoutes,
+    options: Arc<ProxyOptions>,
+    server: Server,
+    conns: HashMap<ConnId, conn::Conn>,
+    sessions: HashMap<SessionId, reader::Session>,
+    questions: HashMap<u64, reader::Question>,
+    asked: HashMap<AskId, u64>,
+    next_number: u64,
+    homes: HashMap<StreamId, home::Home>,
+    watches: HashMap<StreamId, watch::Watch>,
+    sockets: sockets::ReaderSockets,
+    receiver: Receiver,
+    /// What this shard says to itself.
+    local: VecDeque<Message>,
+    pump: pump::Pump,
+    /// For the server and the audiences; each home has its own.
+    alarm: Rc<Alarm>,
+    lost_on_bus: u64,
+    stopping: bool,
+    stopped: Rc<Notify>,
+}
+
+/// How long goodbyes may take.
+const SHUTDOWN: Duration = Duration::from_millis(1500);
+/// Messages taken from the bus in one step.
+const BUS_STEP: usize = 256;
+
+/// Runs a shard until it has been shut down.
+pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
+    let Seat { me, bus, inbox, registry, loads, routes, options, ports, homes, seed } = seat;
+    let sockets = sockets::ReaderSockets::new(ports)?;
+    let mut server_options = options.server.clone();
+    server_options.shard_tag = u8::try_from(me).unwrap_or(u8::MAX);
+    let shard = Rc::new_cyclic(|this: &Weak<RefCell<Shard>>| {
+        RefCell::new(Shard {
+            this: Weak::clone(this),
+            me,
+            bus,
+            registry,
+            routes,
+            server: Server::new(server_options, seed),
+            options,
+            conns: HashMap::new(),
+            sessions: HashMap::new(),
+            questions: HashMap::new(),
+            asked: HashMap::new(),
+            next_number: 0,
+            homes: HashMap::new(),
+            watches: HashMap::new(),
+            sockets,
+            receiver: Receiver::new(),
+            local: VecDeque::new(),
+            pump: pump::Pump::default(),
+            alarm: Rc::new(Alarm::default()),
+            lost_on_bus: 0,
+            stopping: false,
+            stopped: Rc::new(Notify::new()),
+        })
+    });
+    let stopped = Rc::clone(&shard.borrow().stopped);
+    tokio::task::spawn_local(read_bus(Rc::clone(&shard), inbox));
+    tokio::task::spawn_local(ring(Rc::clone(&shard)));
+    tokio::task::spawn_local(pump::run(Rc::clone(&shard)));
+    tokio::task::spawn_local(measure_load(me, loads));
+    sockets::spawn(&shard);
+    for (id, setup) in homes {
+        let now = clock::now();
+        let mut this = shard.borrow_mut();
+        this.add_home(now, id, setup);
+        this.settle(now);
+    }
+    stopped.notified().await;
+    // Backends get their TEARDOWN and readers their BYE; whoever takes longer is left.
+    let deadline = clock::mono() + SHUTDOWN;
+    while clock::mono() < deadline && !shard.borrow().is_quiet() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+async fn read_bus(shard: Shared, mut inbox: mpsc::Receiver<Message>) {
+    let mut messages = Vec::with_capacity(BUS_STEP);
+    while inbox.recv_many(&mut messages, BUS_STEP).await > 0 {
+        let now = clock::now();
+        let mut this = shard.borrow_mut();
+        for message in messages.drain(..) {
+            this.on_message(now, message);
+        }
+        this.settle(now);
+    }
+}
+
+async fn ring(shard: Shared) {
+    let alarm = Rc::clone(&shard.borrow().alarm);
+    loop {
+        alarm.ring().await;
+        let now = clock::now();
+        let mut this = shard.borrow_mut();
+        this.on_alarm(now);
+        this.settle(now);
+    }
+}
+
+async fn measure_load(me: usize, loads: Loads) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last: Option<(Instant, Duration)> = None;
+    loop {
+        every.tick().await;
+        let Some(busy) = clock::thread_cpu() else { return };
+        let at = clock::mono();
+        if let Some((then, before)) = last {
+            let wall = at.saturating_duration_since(then).as_micros().max(1);
+            let spent = busy.saturating_sub(before).as_micros();
+            loads.report(me, u32::try_from(spent * 1000 / wall).unwrap_or(1000));
+        }
+        last = Some((at, busy));
+    }
+}
+
+impl Shard {
+    fn shared(&self) -> Option<Shared> {
+        self.this.upgrade()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn on_message(&mut self, now: Now, message: Message) {
+        match message {
+            Message::Connection(connection) => self.on_connection(now, *connection),
+            Message::ToStream(id, what) => self.on_to_stream(now, id, what),
+            Message::FromStream(id, what) => self.on_from_stream(now, id, what),
+            Message::Rtcp { from } => self.server.on_rtcp_from(now.mono, from),
+            Message::Status => self.log_status(now),
+            Message::Shutdown => self.shutdown(now),
+        }
+    }
+
+    fn on_alarm(&mut self, now: Now) {
+        self.server.handle_timeout(now.mono);
+        self.watch_timeouts(now);
+    }
+
+    /// Carries messages between the cores until none is left, then serves readers.
+    fn settle(&mut self, now: Now) {
+        loop {
+            while let Some(output) = self.server.poll_output() {
+                self.on_server_output(now, output);
+            }
+            match self.local.pop_front() {
+                Some(message) => self.on_message(now, message),
+                None => break,
+            }
+        }
+        self.alarm.want(self.server.poll_timeout());
+        self.pump_for_a_while(now);
+    }
+
+    /// To the shard that pulls the stream, which may be this one.
+    fn to_stream(&mut self, home: usize, id: StreamId, what: ToStream) {
+        self.post(home, Message::ToStream(id, what));
+    }
+
+    /// A message that must not be lost.
+    fn post(&mut self, shard: usize, message: Message) {
+        if shard == self.me {
+            self.local.push_back(message);
+        } else if let Err(message) = self.bus.try_send(shard, message) {
+            let bus = self.bus.clone();
+            tokio::task::spawn_local(async move { bus.send(shard, message).await });
+        }
+    }
+
+    /// To a shard with readers. A batch is lost where that shard is too far behind.
+    fn from_stream(&mut self, now: Now, shard: usize, id: StreamId, what: FromStream) {
+        if shard == self.me {
+            match what {
+                // Media takes the straight way: it asks nothing of the cores.
+                FromStream::Publish(batch) => self.publish(now, id, batch),
+                other => self.local.push_back(Message::FromStream(id, other)),
+            }
+            return;
+        }
+        match what {
+            FromStream::Publish(batch) => {
+                let message = Message::FromStream(id, FromStream::Publish(batch));
+                if self.bus.try_send(shard, message).is_err() {
+                    self.lost_on_bus += 1;
+                    if self.lost_on_bus.is_power_of_two() {
+                        tracing::warn!(
+                            shard,
+                            lost = self.lost_on_bus,
+                            "a shard is too busy: batches for its readers were dropped; start with more --workers or on a faster machine"
+                        );
+                    }
+                }
+            }
+            other => self.post(shard, Message::FromStream(id, other)),
+        }
+    }
+
+    fn shutdown(&mut self, now: Now) {
+        self.stopping = true;
+        self.server.shutdown(now.mono);
+        let ids: Vec<_> = self.homes.keys().copied().collect();
+        for id in ids {
+            if let Some(home) = self.homes.get_mut(&id) {
+                home.stream.shutdown(now);
+            }
+            self.drive_home(now, id);
+        }
+        self.stopped.notify_one();
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.conns.is_empty() && self.homes.values().all(|home| home.stream.is_finished())
+    }
+}

@@ -1,0 +1,238 @@
+//! Writing to readers: at once, in place, and for no longer than the budget.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fan_out::ReaderKey;
+use rtp_rtcp::Now;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use super::conn::{ConnIo, Written};
+use super::watch::Watch;
+use super::{Shard, Shared};
+use crate::clock;
+use crate::registry::StreamId;
+use crate::udp_tx::SendOutcome;
+
+/// How long readers are written to before backends and other tasks get their turn.
+const BUDGET: Duration = Duration::from_micros(500);
+/// Readers between two looks at the clock.
+const LOOK: u32 = 16;
+/// Between two words to the server that a session's connection takes bytes.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// Streams with something to write, each with its own place among its readers.
+#[derive(Default)]
+pub(super) struct Pump {
+    queue: VecDeque<StreamId>,
+    scratch: Vec<u8>,
+    /// The server has something to say because of a reader that was cut.
+    unsettled: bool,
+    wake: Rc<Notify>,
+}
+
+/// How far one stream's round over its readers has got.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Round {
+    /// Everybody has what there is.
+    #[default]
+    Done,
+    /// Waits for its turn, or for the rest of its round.
+    Queued {
+        /// The TCP reader that was served last.
+        after: Option<ReaderKey>,
+        /// More has come since the round began: those served already get another round.
+        again: bool,
+    },
+}
+
+impl Pump {
+    pub(super) fn unsettle(&mut self) {
+        self.unsettled = true;
+    }
+}
+
+/// Goes on with what did not fit into one budget.
+pub(super) async fn run(shard: Shared) {
+    let wake = Rc::clone(&shard.borrow().pump.wake);
+    loop {
+        wake.notified().await;
+        // Others first: backends are read before readers are written.
+        tokio::task::yield_now().await;
+        let now = clock::now();
+        shard.borrow_mut().settle(now);
+    }
+}
+
+/// One step's time.
+struct Budget {
+    until: Instant,
+    looked: u32,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { until: clock::mono() + BUDGET, looked: 0 }
+    }
+
+    /// Whether so many more sends were too many.
+    fn spend(&mut self, sends: u32) -> bool {
+        self.looked += sends;
+        if self.looked < LOOK {
+            return false;
+        }
+        self.looked = 0;
+        clock::mono() >= self.until
+    }
+}
+
+impl Shard {
+    /// There is something for readers of this stream.
+    pub(super) fn mark(&mut self, id: StreamId) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        watch.round = match watch.round {
+            Round::Done => {
+                self.pump.queue.push_back(id);
+                Round::Queued { after: None, again: false }
+            }
+            Round::Queued { after: None, .. } => Round::Queued { after: None, again: false },
+            Round::Queued { after, .. } => Round::Queued { after, again: true },
+        };
+    }
+
+    /// Writes what is new to all readers, or as much as the budget allows; then the next stream
+    /// gets its turn and each one keeps its place.
+    pub(super) fn pump_for_a_while(&mut self, now: Now) {
+        let mut budget = Budget::new();
+        while let Some(id) = self.pump.queue.pop_front() {
+            let finished = self.pump_stream(now, id, &mut budget);
+            self.watch_events(now, id);
+            let Some(watch) = self.watches.get_mut(&id) else { continue };
+            self.alarm.want(watch.audience.poll_timeout());
+            match (finished, watch.round) {
+                (false, _) => {
+                    self.pump.queue.push_back(id);
+                    self.pump.wake.notify_one();
+                    break;
+                }
+                (true, Round::Queued { again: true, .. }) => {
+                    watch.round = Round::Queued { after: None, again: false };
+                    self.pump.queue.push_back(id);
+                }
+                (true, _) => watch.round = Round::Done,
+            }
+        }
+        if std::mem::take(&mut self.pump.unsettled) {
+            self.pump.wake.notify_one();
+        }
+    }
+
+    fn pump_stream(&mut self, now: Now, id: StreamId, budget: &mut Budget) -> bool {
+        let Self { watches, sockets, pump, server, .. } = self;
+        let Some(watch) = watches.get_mut(&id) else { return true };
+        for group in 0..sockets.groups() {
+            loop {
+                let Some(send) = watch.audience.udp_next(now.mono, group) else { break };
+                let offered = u32::try_from(send.to.len()).unwrap_or(u32::MAX);
+                let outcome = sockets.send(group, send.payload, send.segment, send.rtcp, send.to);
+                match outcome {
+                    SendOutcome::Took(sent) => {
+                        watch.audience.udp_sent(now.mono, group, sent, false)
+                    }
+                    SendOutcome::Refused(errno) => {
+                        tracing::debug!(stream = %watch.name, %errno, "a datagram was refused");
+                        watch.audience.udp_sent(now.mono, group, 0, true);
+                    }
+                    SendOutcome::NoSegments => {
+                        sockets.without_segments(group);
+                        continue;
+                    }
+                    SendOutcome::Blocked => {
+                        sockets.wait(group, id);
+                        break;
+                    }
+                }
+                if budget.spend(offered) {
+                    return false;
+                }
+            }
+        }
+        let Round::Queued { after: mut place, again } = watch.round else { return true };
+        while let Some(key) = watch.audience.next_tcp(place) {
+            place = Some(key);
+            watch.round = Round::Queued { after: place, again };
+            let Some(io) = watch.seated(key).and_then(|seat| seat.io.clone()) else { continue };
+            if write_reader(now, watch, key, &io, &mut pump.scratch) {
+                report_progress(now, watch, key, &io, server);
+            }
+            if budget.spend(1) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A connection's socket can take bytes again: serves every stream it reads.
+    pub(super) fn pump_conn(&mut self, now: Now, io: &Rc<ConnIo>) {
+        let found: SmallVec<[(StreamId, ReaderKey); 1]> = io.seats.borrow().clone();
+        for (id, key) in found {
+            let Self { watches, pump, server, .. } = self;
+            let Some(watch) = watches.get_mut(&id) else { continue };
+            if write_reader(now, watch, key, io, &mut pump.scratch) {
+                report_progress(now, watch, key, io, server);
+            }
+            self.watch_events(now, id);
+        }
+    }
+}
+
+/// Writes until the socket is full or there is nothing more; says whether it took anything.
+fn write_reader(
+    now: Now,
+    watch: &mut Watch,
+    key: ReaderKey,
+    io: &ConnIo,
+    scratch: &mut Vec<u8>,
+) -> bool {
+    let mut took = false;
+    if io.blocked.get() {
+        // The lag rules look at readers that are not written to as well.
+        return false;
+    }
+    let mut egress = io.egress.borrow_mut();
+    loop {
+        let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
+        watch.audience.slices(now.mono, key, &mut egress, scratch, &mut slices);
+        if slices.is_empty() {
+            return took;
+        }
+        match io.write(&slices) {
+            Written::Bytes(n) => {
+                drop(slices);
+                watch.audience.consume(now.mono, key, &mut egress, n);
+                took = true;
+            }
+            Written::Full | Written::Broken => return took,
+        }
+    }
+}
+
+/// A session whose connection takes bytes is alive (RFC 2326 has no better sign of it over TCP).
+fn report_progress(
+    now: Now,
+    watch: &Watch,
+    key: ReaderKey,
+    io: &ConnIo,
+    server: &mut rtsp_server::Server,
+) {
+    if io.progress.get().is_some_and(|at| now.mono.saturating_duration_since(at) < PROGRESS) {
+        return;
+    }
+    io.progress.set(Some(now.mono));
+    if let Some(seat) = watch.seated(key) {
+        server.on_progress(now.mono, seat.session);
+    }
+}

@@ -1,0 +1,491 @@
+//! Readers' sessions: what the server asks is asked of the stream, and its answers go back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fan_out::{Join, ReaderKey, Start, TrackId, TrackMask, Transport};
+use proxy_session::{Ask as StreamAsk, ReaderId, Reply, Ticket, Welcome};
+use rtp_rtcp::{Now, RtcpWriter};
+use rtsp_proto::StatusCode;
+use rtsp_server::{
+    AfterSend, Answer, Ask, AskId, Chosen, ConnId, EndReason, Event, Output, PlayInfo, SessionId,
+    Taken,
+};
+use smallvec::SmallVec;
+
+use super::Shard;
+use crate::bus::{FromStream, ToStream};
+use crate::registry::{StreamEntry, StreamId};
+
+/// A reader's session on this shard.
+pub(super) struct Session {
+    conn: ConnId,
+    pub(super) peer: SocketAddr,
+    stream: StreamEntry,
+    reader: ReaderId,
+    transports: SmallVec<[(TrackId, Chosen); 2]>,
+    start: Start,
+    /// What the stream said to PLAY, until the answer to it is queued.
+    welcome: Option<Welcome>,
+    /// The tracks' SSRCs, for saying goodbye.
+    sources: SmallVec<[(TrackId, rtp_rtcp::Ssrc); 2]>,
+    pub(super) joined: Option<ReaderKey>,
+}
+
+/// A question that a stream has not answered yet.
+pub(super) struct Question {
+    id: AskId,
+    what: Asked,
+}
+
+enum Asked {
+    Describe,
+    Setup { session: SessionId, track: TrackId, transport: Chosen },
+    Play { session: SessionId },
+}
+
+/// Tickets and readers carry their shard in the upper bits.
+const SHARD_SHIFT: u32 = 48;
+
+/// The shard that a ticket came from.
+pub(super) fn shard_of(ticket: Ticket) -> usize {
+    usize::try_from(ticket.0 >> SHARD_SHIFT).unwrap_or(usize::MAX)
+}
+
+impl Shard {
+    fn own_number(&mut self) -> u64 {
+        ((self.me as u64) << SHARD_SHIFT) | self.number()
+    }
+
+    pub(super) fn on_server_output(&mut self, now: Now, output: Output) {
+        match output {
+            Output::Send { conn, bytes, then } => {
+                self.send_on(conn, bytes);
+                if let AfterSend::StartMedia(session) = then {
+                    self.start_media(now, session);
+                }
+            }
+            Output::Ask { id, ask } => self.on_ask(now, id, ask),
+            Output::Withdrawn { id } => {
+                if let Some(number) = self.asked.remove(&id) {
+                    self.questions.remove(&number);
+                }
+            }
+            // Their statistics have no reader yet; they count as a sign of life in the server.
+            Output::Rtcp { .. } => {}
+            Output::SessionEnded { session, reason } => self.end_session(now, session, reason),
+            Output::TracksChanged { session, tracks } => self.change_tracks(session, &tracks),
+            Output::Resume { conn } => {
+                if self.offer_input(now, conn) {
+                    self.resume_later(conn);
+                }
+            }
+            Output::CloseConn { conn, reason } => {
+                tracing::debug!(%conn, ?reason, "closing connection");
+                self.close_conn(now, conn);
+            }
+            Output::Event(event) => log_event(&event),
+            Output::Dialogue { conn, sent, text } => {
+                let to = if sent { "to reader" } else { "from reader" };
+                tracing::debug!(target: "dialogue", %conn, "{to}:\n{text}");
+            }
+        }
+    }
+
+    /// A connection with many pipelined requests goes on in a later step.
+    fn resume_later(&mut self, conn: ConnId) {
+        let Some(shard) = self.shared() else { return };
+        tokio::task::spawn_local(async move {
+            tokio::task::yield_now().await;
+            let now = crate::clock::now();
+            let mut this = shard.borrow_mut();
+            if this.offer_input(now, conn) {
+                this.resume_later(conn);
+            }
+            this.settle(now);
+        });
+    }
+
+    fn on_ask(&mut self, now: Now, id: AskId, ask: Ask) {
+        match ask {
+            Ask::Describe { stream, .. } => match self.registry.find(&stream) {
+                Some(entry) => {
+                    self.ask_stream(&entry, id, Asked::Describe, None, StreamAsk::Describe)
+                }
+                None => self.refuse(now, id, StatusCode::NOT_FOUND, "no such stream"),
+            },
+            Ask::Setup { conn, session, stream, track, transport, query } => {
+                self.on_setup(now, id, conn, session, &stream, track, transport, query.as_deref());
+            }
+            Ask::Play { session, tracks, query, .. } => {
+                let Some(state) = self.sessions.get_mut(&session) else {
+                    return self.refuse(now, id, StatusCode::SESSION_NOT_FOUND, "no such session");
+                };
+                if let Some(start) = query.as_deref().and_then(start_of) {
+                    state.start = start;
+                }
+                let mut mask = TrackMask::EMPTY;
+                for track in tracks {
+                    if let Ok(track) = u8::try_from(track) {
+                        mask.insert(TrackId(track));
+                    }
+                }
+                let (entry, reader) = (state.stream.clone(), state.reader);
+                let ask = StreamAsk::Play { tracks: mask };
+                self.ask_stream(&entry, id, Asked::Play { session }, Some(reader), ask);
+            }
+            Ask::Pause { session } => {
+                self.leave_audience(session);
+                if let Some(state) = self.sessions.get(&session) {
+                    let (home, stream, reader) = (state.stream.home, state.stream.id, state.reader);
+                    self.to_stream(home, stream, ToStream::Pause(reader));
+                }
+                self.answer(now, id, Answer::Paused);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one question")]
+    fn on_setup(
+        &mut self,
+        now: Now,
+        id: AskId,
+        conn: ConnId,
+        session: SessionId,
+        stream: &str,
+        track: usize,
+        transport: Chosen,
+        query: Option<&str>,
+    ) {
+        let Some(entry) = self.registry.find(stream) else {
+            return self.refuse(now, id, StatusCode::NOT_FOUND, "no such stream");
+        };
+        let Some(track) = u8::try_from(track).ok().map(TrackId) else {
+            return self.refuse(now, id, StatusCode::NOT_FOUND, "no such track");
+        };
+        let Some(peer) = self.conns.get(&conn).map(|c| c.peer) else { return };
+        if !transport.is_interleaved() && self.sockets.ports(peer.ip()).is_none() {
+            let why = "no UDP socket for this address family";
+            return self.refuse(now, id, StatusCode::UNSUPPORTED_TRANSPORT, why);
+        }
+        if !self.sessions.contains_key(&session) {
+            let reader = ReaderId(self.own_number());
+            let start = query.and_then(start_of).unwrap_or(entry.start);
+            let state = Session {
+                conn,
+                peer,
+                stream: entry.clone(),
+                reader,
+                transports: SmallVec::new(),
+                start,
+                welcome: None,
+                sources: SmallVec::new(),
+                joined: None,
+            };
+            self.sessions.insert(session, state);
+            self.watch(&entry);
+        }
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        state.conn = conn;
+        let reader = state.reader;
+        let what = Asked::Setup { session, track, transport };
+        self.ask_stream(&entry, id, what, Some(reader), StreamAsk::SetUp { track });
+    }
+
+    fn ask_stream(
+        &mut self,
+        entry: &StreamEntry,
+        id: AskId,
+        what: Asked,
+        reader: Option<ReaderId>,
+        ask: StreamAsk,
+    ) {
+        let number = self.own_number();
+        self.questions.insert(number, Question { id, what });
+        self.asked.insert(id, number);
+        let reader = reader.unwrap_or(ReaderId(number));
+        let message = ToStream::Ask { ticket: Ticket(number), reader, ask };
+        self.to_stream(entry.home, entry.id, message);
+    }
+
+    pub(super) fn on_from_stream(&mut self, now: Now, id: StreamId, what: FromStream) {
+        match what {
+            FromStream::Publish(batch) => self.publish(now, id, batch),
+            FromStream::Clear => self.clear(id),
+            FromStream::Described(description) => self.described(id, &description),
+            FromStream::Reply { ticket, reply } => self.on_reply(now, ticket, reply),
+            FromStream::EndReaders { why } => self.end_readers(now, id, &why),
+        }
+    }
+
+    fn on_reply(&mut self, now: Now, ticket: Ticket, reply: Reply) {
+        let Some(Question { id, what }) = self.questions.remove(&ticket.0) else { return };
+        self.asked.remove(&id);
+        let answer = match (what, reply) {
+            (_, Reply::Refused(refusal)) => {
+                tracing::debug!(status = refusal.status.0, why = %refusal.why, "a reader was refused");
+                Answer::Refused {
+                    status: refusal.status,
+                    retry_after: refusal.retry_after,
+                    reason: String::new(),
+                }
+            }
+            (Asked::Describe, Reply::Described(description)) => {
+                Answer::Described { sdp: description.sdp.clone() }
+            }
+            (Asked::Setup { session, track, transport }, Reply::SetUp { ssrc }) => {
+                let Some(state) = self.sessions.get_mut(&session) else { return };
+                state.transports.retain(|(other, _)| *other != track);
+                state.transports.push((track, transport));
+                state.sources.retain(|(other, _)| *other != track);
+                state.sources.push((track, ssrc));
+                let server_ports = match transport {
+                    Chosen::Udp { .. } => self.sockets.ports(state.peer.ip()),
+                    Chosen::Tcp { .. } => None,
+                };
+                Answer::SetUp { server_ports, source: None, ssrc: Some(ssrc) }
+            }
+            (Asked::Play { session }, Reply::Playing(welcome)) => {
+                let tracks = welcome
+                    .tracks
+                    .iter()
+                    .map(|t| PlayInfo {
+                        track: usize::from(t.track.0),
+                        seq: t.next_seq,
+                        rtptime: t.rtptime,
+                    })
+                    .collect();
+                if let Some(state) = self.sessions.get_mut(&session) {
+                    state.welcome = Some(welcome);
+                }
+                Answer::Playing { tracks }
+            }
+            (_, _) => Answer::Refused {
+                status: StatusCode::INTERNAL,
+                retry_after: None,
+                reason: String::new(),
+            },
+        };
+        self.answer(now, id, answer);
+    }
+
+    fn answer(&mut self, now: Now, id: AskId, answer: Answer) {
+        match self.server.answer(now.mono, id, answer) {
+            // A late answer needs no undoing here: the session's end takes back what it began.
+            Taken::Used | Taken::TooLate => {}
+        }
+    }
+
+    fn refuse(&mut self, now: Now, id: AskId, status: StatusCode, why: &str) {
+        tracing::debug!(status = status.0, why, "a reader was refused");
+        let answer =
+            Answer::Refused { status, retry_after: None::<Duration>, reason: String::new() };
+        self.answer(now, id, answer);
+    }
+
+    /// The PLAY answer is queued: media may follow it.
+    fn start_media(&mut self, now: Now, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let Some(welcome) = state.welcome.take() else { return };
+        if state.joined.is_some() {
+            return;
+        }
+        let mut tracks = TrackMask::EMPTY;
+        for (track, _) in &state.transports {
+            tracks.insert(*track);
+        }
+        let prologue: Vec<(TrackId, Bytes)> =
+            welcome.tracks.iter().map(|t| (t.track, t.report.clone())).collect();
+        let interleaved = state.transports.iter().any(|(_, t)| t.is_interleaved());
+        let transport = if interleaved {
+            Transport::Tcp { channels: channels(&state.transports) }
+        } else {
+            let ip = state.peer.ip();
+            let Some(group) = self.sockets.group(ip) else { return };
+            Transport::Udp { group, tracks: addresses(ip, &state.transports) }
+        };
+        let (start, entry, conn) = (state.start, state.stream.clone(), state.conn);
+        let io = self.conns.get(&conn).map(|c| std::rc::Rc::clone(&c.io));
+        let Some(watch) = self.watches.get_mut(&entry.id) else { return };
+        match watch.audience.join(now.mono, Join { transport, tracks, start, prologue }) {
+            Ok(key) => {
+                watch.seat(key, session, interleaved.then_some(io).flatten());
+                tracing::debug!(stream = %entry.name, %conn, transport = if interleaved { "TCP" } else { "UDP" }, "reader is playing");
+                if let Some(state) = self.sessions.get_mut(&session) {
+                    state.joined = Some(key);
+                    for (_, transport) in &state.transports {
+                        if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
+                            self.routes.insert(SocketAddr::new(state.peer.ip(), *rtcp), self.me);
+                        }
+                    }
+                }
+                self.mark(entry.id);
+            }
+            Err(full) => {
+                tracing::warn!(stream = %entry.name, why = %full, "reader refused");
+                self.server.end_session(now.mono, session, EndReason::TooSlow);
+            }
+        }
+    }
+
+    /// Takes a session out of its stream's audience, if it was in it.
+    fn leave_audience(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        state.welcome = None;
+        let Some(key) = state.joined.take() else { return };
+        for (_, transport) in &state.transports {
+            if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
+                self.routes.remove(SocketAddr::new(state.peer.ip(), *rtcp), self.me);
+            }
+        }
+        if let Some(watch) = self.watches.get_mut(&state.stream.id) {
+            watch.unseat(key);
+        }
+    }
+
+    fn end_session(&mut self, now: Now, session: SessionId, reason: EndReason) {
+        let farewell = !matches!(reason, EndReason::Teardown | EndReason::ConnectionClosed);
+        let was_playing = self.sessions.get(&session).is_some_and(|s| s.joined.is_some());
+        self.leave_audience(session);
+        let Some(state) = self.sessions.remove(&session) else { return };
+        if farewell && was_playing {
+            self.say_bye(&state);
+        }
+        let stream = &state.stream;
+        match reason {
+            EndReason::Teardown | EndReason::ConnectionClosed | EndReason::NeverSetUp => {
+                tracing::debug!(stream = %stream.name, peer = %state.peer, ?reason, "reader left");
+            }
+            EndReason::TimedOut => {
+                tracing::info!(stream = %stream.name, peer = %state.peer, "reader reclaimed: no sign of life");
+            }
+            _ => tracing::info!(stream = %stream.name, peer = %state.peer, ?reason, "reader ended"),
+        }
+        self.to_stream(stream.home, stream.id, ToStream::Leave(state.reader));
+        self.unwatch(now, stream);
+    }
+
+    /// RTCP BYE for each track, on the reader's own transport (RFC 3550 section 6.6).
+    fn say_bye(&mut self, state: &Session) {
+        for (track, ssrc) in &state.sources {
+            let bye = RtcpWriter::new()
+                .receiver_report(*ssrc, &[])
+                .cname(*ssrc, "proxy")
+                .bye(&[*ssrc], None)
+                .finish();
+            let chosen = state.transports.iter().find(|(t, _)| t == track).map(|(_, c)| *c);
+            match chosen {
+                Some(Chosen::Udp { client_ports: (_, port) }) => {
+                    self.sockets.send_rtcp(SocketAddr::new(state.peer.ip(), port), &bye);
+                }
+                Some(Chosen::Tcp { channels: (_, channel) }) => {
+                    self.send_on(state.conn, interleaved(channel, &bye));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn change_tracks(&mut self, session: SessionId, tracks: &[usize]) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        state.transports.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
+        state.sources.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
+        let mut mask = TrackMask::EMPTY;
+        for (track, _) in &state.transports {
+            mask.insert(*track);
+        }
+        let _ = mask;
+    }
+
+    fn end_readers(&mut self, now: Now, id: StreamId, why: &Arc<str>) {
+        let Some(watch) = self.watches.get(&id) else { return };
+        let name = Arc::clone(&watch.name);
+        tracing::warn!(stream = %name, %why, "all readers ended: the backend is gone");
+        self.server.end_stream(now.mono, &name, EndReason::StreamLost);
+    }
+}
+
+/// One `$` frame (RFC 2326 section 10.12).
+fn interleaved(channel: u8, data: &[u8]) -> Bytes {
+    let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+    let mut frame = Vec::with_capacity(4 + data.len());
+    frame.extend_from_slice(&[b'$', channel]);
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(data.get(..usize::from(length)).unwrap_or_default());
+    Bytes::from(frame)
+}
+
+fn channels(transports: &[(TrackId, Chosen)]) -> SmallVec<[(TrackId, u8, u8); 4]> {
+    transports
+        .iter()
+        .filter_map(|(track, chosen)| match chosen {
+            Chosen::Tcp { channels: (rtp, rtcp) } => Some((*track, *rtp, *rtcp)),
+            Chosen::Udp { .. } => None,
+        })
+        .collect()
+}
+
+/// Media goes to the address of the reader's connection and nowhere else.
+fn addresses(
+    ip: IpAddr,
+    transports: &[(TrackId, Chosen)],
+) -> SmallVec<[(TrackId, SocketAddr, SocketAddr); 2]> {
+    transports
+        .iter()
+        .filter_map(|(track, chosen)| match chosen {
+            Chosen::Udp { client_ports: (rtp, rtcp) } => {
+                Some((*track, SocketAddr::new(ip, *rtp), SocketAddr::new(ip, *rtcp)))
+            }
+            Chosen::Tcp { .. } => None,
+        })
+        .collect()
+}
+
+/// `?start=keyframe` and the like in a reader's URL.
+fn start_of(query: &str) -> Option<Start> {
+    let value = query.split('&').find_map(|part| part.strip_prefix("start="))?;
+    match value {
+        "keyframe" => Some(Start::KeyFrame),
+        "live" => Some(Start::Live),
+        _ => None,
+    }
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::WrongCredentials { peer, failures, .. } => {
+            tracing::warn!(%peer, failures, "a reader showed wrong credentials");
+        }
+        Event::LimitReached { conn, limit } => {
+            tracing::warn!(%conn, limit, "a reader was refused: limit reached");
+        }
+        Event::NoAnswer { conn, .. } => {
+            tracing::warn!(%conn, "a reader was refused: no answer from its stream in time");
+        }
+        Event::BadInput { peer, why, .. } => {
+            tracing::warn!(%peer, %why, "connection closed: this is not RTSP");
+        }
+        Event::Tolerated { conn, what } => tracing::debug!(%conn, what, "tolerated"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_says_where_to_begin() {
+        assert!(matches!(start_of("start=live"), Some(Start::Live)));
+        assert!(matches!(start_of("a=b&start=keyframe"), Some(Start::KeyFrame)));
+        assert!(start_of("start=yesterday").is_none());
+        assert!(start_of("restart=live").is_none());
+    }
+
+    #[test]
+    fn a_frame_carries_its_channel_and_length() {
+        assert_eq!(interleaved(3, b"abc").as_ref(), b"$\x03\x00\x03abc");
+    }
+}

@@ -1,0 +1,280 @@
+//! The UDP sockets that readers get their media from: a pair per address family, bound once per
+//! shard to the same ports.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+
+use super::{Shard, Shared};
+use crate::bus::Message;
+use crate::clock;
+use crate::registry::StreamId;
+use crate::sockopt;
+use crate::udp_tx::{BatchSender, SendOutcome, under_readiness};
+
+/// Socket groups: one per address family.
+const IPV4: usize = 0;
+const IPV6: usize = 1;
+
+/// The sockets of one shard before they belong to its runtime.
+#[derive(Debug)]
+pub(crate) struct ReaderPorts {
+    pairs: Vec<Option<(std::net::UdpSocket, std::net::UdpSocket)>>,
+}
+
+impl ReaderPorts {
+    /// Binds the pairs of all shards to the same ports.
+    ///
+    /// # Errors
+    /// A configured port that is in use; a family that the host lacks is left out.
+    pub(crate) fn bind(
+        shards: usize,
+        bind: &[IpAddr],
+        port: u16,
+    ) -> Result<Vec<Self>, (SocketAddr, io::Error)> {
+        let families = [
+            bind.iter()
+                .copied()
+                .find(IpAddr::is_ipv4)
+                .or_else(|| bind.is_empty().then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+            bind.iter()
+                .copied()
+                .find(IpAddr::is_ipv6)
+                .or_else(|| bind.is_empty().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
+        ];
+        let mut all: Vec<Self> = (0..shards).map(|_| Self { pairs: Vec::new() }).collect();
+        for ip in families {
+            let mut chosen = port;
+            for ports in &mut all {
+                let Some(ip) = ip else {
+                    ports.pairs.push(None);
+                    continue;
+                };
+                let address = SocketAddr::new(ip, chosen);
+                let at = |error| (address, error);
+                let pair = match sockopt::udp_pair(ip, chosen, true) {
+                    Ok(pair) => pair,
+                    Err(_) if bind.is_empty() && ip.is_ipv6() => {
+                        ports.pairs.push(None);
+                        continue;
+                    }
+                    Err(error) => return Err(at(error)),
+                };
+                chosen = pair.0.local_addr().map_err(at)?.port();
+                let granted =
+                    sockopt::send_buffer(&pair.0, sockopt::UDP_SEND_BUFFER).map_err(at)?;
+                crate::advice::send_buffer(granted, sockopt::UDP_SEND_BUFFER);
+                ports.pairs.push(Some(pair));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The sockets of one shard.
+pub(super) struct ReaderSockets {
+    groups: Vec<Option<Group>>,
+    sender: BatchSender,
+}
+
+struct Group {
+    rtp: Rc<UdpSocket>,
+    rtcp: Rc<UdpSocket>,
+    ports: (u16, u16),
+    segments: bool,
+    /// Streams that wait for the socket to take more.
+    waiting: HashSet<StreamId>,
+    full: Rc<Notify>,
+}
+
+impl ReaderSockets {
+    pub(super) fn new(ports: ReaderPorts) -> io::Result<Self> {
+        let mut groups = Vec::new();
+        for pair in ports.pairs {
+            groups.push(match pair {
+                None => None,
+                Some((rtp, rtcp)) => {
+                    let ports = (rtp.local_addr()?.port(), rtcp.local_addr()?.port());
+                    Some(Group {
+                        rtp: Rc::new(UdpSocket::from_std(rtp)?),
+                        rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
+                        ports,
+                        segments: true,
+                        waiting: HashSet::new(),
+                        full: Rc::new(Notify::new()),
+                    })
+                }
+            });
+        }
+        Ok(Self { groups, sender: BatchSender::new() })
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The group that serves an address, if the host has its family.
+    pub(super) fn group(&self, ip: IpAddr) -> Option<usize> {
+        let group = if ip.is_ipv4() { IPV4 } else { IPV6 };
+        self.groups.get(group)?.as_ref().map(|_| group)
+    }
+
+    /// Our ports for readers with this address.
+    pub(super) fn ports(&self, ip: IpAddr) -> Option<(u16, u16)> {
+        Some(self.groups.get(self.group(ip)?)?.as_ref()?.ports)
+    }
+
+    /// Sends one run to many readers.
+    pub(super) fn send(
+        &mut self,
+        group: usize,
+        payload: &[u8],
+        segment: Option<usize>,
+        rtcp: bool,
+        to: &[SocketAddr],
+    ) -> SendOutcome {
+        let Self { groups, sender } = self;
+        let Some(Some(group)) = groups.get(group) else { return SendOutcome::Took(to.len()) };
+        let socket = if rtcp { &group.rtcp } else { &group.rtp };
+        let fd = socket.as_raw_fd();
+        let segment = segment.and_then(|size| u16::try_from(size).ok());
+        if let (Some(size), false) = (segment, group.segments) {
+            return under_readiness(socket, || {
+                send_singly(sender, fd, payload, usize::from(size), to)
+            });
+        }
+        under_readiness(socket, || sender.send(fd, payload, segment, to))
+    }
+
+    /// The kernel or the device takes no segmented messages on this socket.
+    pub(super) fn without_segments(&mut self, group: usize) {
+        if let Some(Some(group)) = self.groups.get_mut(group)
+            && std::mem::take(&mut group.segments)
+        {
+            tracing::info!("UDP segmentation (GSO) is not available: datagrams are sent singly");
+        }
+    }
+
+    /// A stream waits until the socket takes more.
+    pub(super) fn wait(&mut self, group: usize, id: StreamId) {
+        if let Some(Some(group)) = self.groups.get_mut(group) {
+            group.waiting.insert(id);
+            group.full.notify_one();
+        }
+    }
+
+    /// A report for one reader; one that cannot be sent is not repeated.
+    pub(super) fn send_rtcp(&self, to: SocketAddr, data: &Bytes) {
+        let group = self.group(to.ip()).and_then(|g| self.groups.get(g)?.as_ref());
+        if let Some(group) = group
+            && let Err(error) = group.rtcp.try_send_to(data, to)
+        {
+            tracing::debug!(%to, %error, "report not sent");
+        }
+    }
+}
+
+/// Without segmentation: every datagram of the run to the first destination, then the next.
+fn send_singly(
+    sender: &mut BatchSender,
+    fd: std::os::fd::RawFd,
+    payload: &[u8],
+    size: usize,
+    to: &[SocketAddr],
+) -> SendOutcome {
+    for (index, address) in to.iter().enumerate() {
+        for datagram in payload.chunks(size.max(1)) {
+            match sender.send(fd, datagram, None, std::slice::from_ref(address)) {
+                SendOutcome::Took(_) => {}
+                SendOutcome::Blocked if index == 0 => return SendOutcome::Blocked,
+                SendOutcome::Refused(errno) if index == 0 => return SendOutcome::Refused(errno),
+                SendOutcome::NoSegments => return SendOutcome::NoSegments,
+                // The next call begins with this destination and finds the same.
+                SendOutcome::Blocked | SendOutcome::Refused(_) => return SendOutcome::Took(index),
+            }
+        }
+    }
+    SendOutcome::Took(to.len())
+}
+
+/// Starts the tasks that wait on the sockets.
+pub(super) fn spawn(shard: &Shared) {
+    let this = shard.borrow();
+    for (index, group) in this.sockets.groups.iter().enumerate() {
+        let Some(group) = group else { continue };
+        for socket in [&group.rtp, &group.rtcp] {
+            tokio::task::spawn_local(receive(Rc::clone(shard), Rc::clone(socket)));
+        }
+        let (rtp, full) = (Rc::clone(&group.rtp), Rc::clone(&group.full));
+        tokio::task::spawn_local(write_again(Rc::clone(shard), index, rtp, full));
+    }
+}
+
+/// Readers' reports and hole-punching packets: signs of life of their address.
+async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
+    let mut buf = [0; 2048];
+    loop {
+        if socket.readable().await.is_err() {
+            return;
+        }
+        let now = clock::now();
+        {
+            let mut this = shard.borrow_mut();
+            for _ in 0..RECEIVE_STEP {
+                let Ok((_, from)) = socket.try_recv_from(&mut buf) else { break };
+                this.on_reader_datagram(now, from);
+            }
+            this.settle(now);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until a full socket takes more.
+async fn write_again(shard: Shared, group: usize, rtp: Rc<UdpSocket>, full: Rc<Notify>) {
+    loop {
+        full.notified().await;
+        if rtp.writable().await.is_err() {
+            return;
+        }
+        let now = clock::now();
+        let mut this = shard.borrow_mut();
+        let waiting = match this.sockets.groups.get_mut(group) {
+            Some(Some(group)) => std::mem::take(&mut group.waiting),
+            _ => return,
+        };
+        for id in waiting {
+            this.mark(id);
+        }
+        this.settle(now);
+    }
+}
+
+/// Datagrams from readers in one step.
+const RECEIVE_STEP: usize = 64;
+
+impl Shard {
+    /// All shards share the ports, so a report may come to one that does not know its reader.
+    fn on_reader_datagram(&mut self, now: rtp_rtcp::Now, from: SocketAddr) {
+        match self.routes.find(from) {
+            Some(shard) if shard != self.me => {
+                // A report that is lost here is followed by the next.
+                let _full = self.bus.try_send(shard, Message::Rtcp { from });
+            }
+            Some(_) => self.server.on_rtcp_from(now.mono, from),
+            None => {
+                // From a port nobody named, as behind NAT: it speaks for its address alone.
+                self.server.on_rtcp_from(now.mono, from);
+                for shard in (0..self.bus.len()).filter(|shard| *shard != self.me) {
+                    let _full = self.bus.try_send(shard, Message::Rtcp { from });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Streams that readers of this shard watch: an audience each, fed by the stream's home.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fan_out::{Audience, AudienceEvent, ReaderKey, TrackMask, WireBatch};
+use proxy_session::Description;
+use rtp_rtcp::Now;
+use rtsp_server::{EndReason, SessionId};
+
+use super::Shard;
+use super::conn::ConnIo;
+use super::pump::Round;
+use crate::bus::ToStream;
+use crate::registry::{StreamEntry, StreamId};
+use crate::rtcp_routes;
+
+/// One stream's readers on this shard.
+pub(super) struct Watch {
+    id: StreamId,
+    pub(super) name: Arc<str>,
+    pub(super) audience: Audience<std::net::SocketAddr>,
+    /// Sessions that have set up a track.
+    sessions: usize,
+    pub(super) round: Round,
+    /// By the reader's place in the audience.
+    seats: Vec<Option<Seat>>,
+}
+
+/// Whose place in the audience it is.
+pub(super) struct Seat {
+    pub(super) session: SessionId,
+    /// The connection, for interleaved readers.
+    pub(super) io: Option<Rc<ConnIo>>,
+}
+
+impl Watch {
+    pub(super) fn seat(&mut self, key: ReaderKey, session: SessionId, io: Option<Rc<ConnIo>>) {
+        let index = key.index();
+        if let Some(io) = &io {
+            io.seats.borrow_mut().push((self.id, key));
+        }
+        if self.seats.len() <= index {
+            self.seats.resize_with(index + 1, || None);
+        }
+        if let Some(seat) = self.seats.get_mut(index) {
+            *seat = Some(Seat { session, io });
+        }
+    }
+
+    pub(super) fn unseat(&mut self, key: ReaderKey) {
+        let _stats = self.audience.leave(key);
+        let seat = self.seats.get_mut(key.index()).and_then(Option::take);
+        if let Some(io) = seat.and_then(|seat| seat.io) {
+            io.seats.borrow_mut().retain(|place| *place != (self.id, key));
+        }
+    }
+
+    pub(super) fn seated(&self, key: ReaderKey) -> Option<&Seat> {
+        self.seats.get(key.index())?.as_ref()
+    }
+}
+
+impl Shard {
+    /// One more session of this stream on this shard.
+    pub(super) fn watch(&mut self, entry: &StreamEntry) {
+        if let Some(watch) = self.watches.get_mut(&entry.id) {
+            watch.sessions += 1;
+            return;
+        }
+        let watch = Watch {
+            id: entry.id,
+            name: Arc::clone(&entry.name),
+            audience: Audience::new(entry.fan_out.as_ref().clone(), TrackMask::EMPTY),
+            sessions: 1,
+            round: Round::Done,
+            seats: Vec::new(),
+        };
+        self.watches.insert(entry.id, watch);
+        self.to_stream(entry.home, entry.id, ToStream::Subscribe { shard: self.me });
+    }
+
+    /// One session less; without any the shard forgets the stream.
+    pub(super) fn unwatch(&mut self, _now: Now, entry: &StreamEntry) {
+        let Some(watch) = self.watches.get_mut(&entry.id) else { return };
+        watch.sessions = watch.sessions.saturating_sub(1);
+        if watch.sessions == 0 {
+            self.watches.remove(&entry.id);
+            self.to_stream(entry.home, entry.id, ToStream::Unsubscribe { shard: self.me });
+        }
+    }
+
+    pub(super) fn publish(&mut self, now: Now, id: StreamId, batch: Arc<WireBatch>) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        watch.audience.publish(now.mono, batch);
+        self.mark(id);
+    }
+
+    pub(super) fn clear(&mut self, id: StreamId) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.audience.clear();
+        }
+    }
+
+    pub(super) fn described(&mut self, id: StreamId, description: &Description) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.audience.set_tracks(description.keyed());
+        }
+    }
+
+    pub(super) fn watch_timeouts(&mut self, now: Now) {
+        let mut due = Vec::new();
+        for (id, watch) in &mut self.watches {
+            if watch.audience.poll_timeout().is_some_and(|at| at <= now.mono) {
+                watch.audience.handle_timeout(now.mono);
+                due.push(*id);
+            }
+            self.alarm.want(watch.audience.poll_timeout());
+        }
+        for id in due {
+            self.watch_events(now, id);
+            self.mark(id);
+        }
+    }
+
+    /// Says what readers of a stream suffered, and ends those that were cut.
+    pub(super) fn watch_events(&mut self, now: Now, id: StreamId) {
+        while let Some(watch) = self.watches.get_mut(&id) {
+            let Some(event) = watch.audience.poll_event() else { return };
+            let stream = Arc::clone(&watch.name);
+            let seat = event.reader().and_then(|key| watch.seated(key));
+            let Some(session) = seat.map(|seat| seat.session) else {
+                tracing::warn!(%stream, "{event}");
+                continue;
+            };
+            let peer = self.sessions.get(&session).map(|s| s.peer);
+            let peer = rtcp_routes::display(peer);
+            match event {
+                AudienceEvent::Cut { .. } => {
+                    tracing::warn!(%stream, %peer, why = %event, "slow reader cut off");
+                    self.server.end_session(now.mono, session, EndReason::TooSlow);
+                    self.pump.unsettle();
+                }
+                AudienceEvent::Recovered { .. } => tracing::info!(%stream, %peer, "{event}"),
+                _ => tracing::warn!(%stream, %peer, "slow reader: {event}"),
+            }
+        }
+    }
+
+    pub(super) fn log_lagging(&self, now: Now) {
+        for watch in self.watches.values() {
+            for (key, lag) in watch.audience.lagging(now.mono) {
+                let Some(seat) = watch.seated(key) else { continue };
+                let peer = rtcp_routes::display(self.sessions.get(&seat.session).map(|s| s.peer));
+                let behind = format!("{:.1} s", lag.age.as_secs_f64());
+                tracing::info!(stream = %watch.name, %peer, %behind, bytes = lag.bytes, "lagging reader");
+            }
+        }
+    }
+}

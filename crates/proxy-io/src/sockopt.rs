@@ -1,0 +1,136 @@
+//! Socket options, and a word to the operator where the kernel grants less than asked for.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// Unsent bytes that the kernel may hold for a TCP reader. Without a bound it swallows megabytes
+/// (8 to 12 s of video) before a write says "full", and lag is where nobody sees it.
+pub(crate) const TCP_UNSENT: u32 = 128 * 1024;
+/// A peer that acknowledges nothing for this long is gone; a stopped reader's closed window
+/// counts against it too.
+pub(crate) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(65);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// Wanted for sockets that media comes in by.
+pub(crate) const UDP_RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+/// Wanted for sockets that media goes out by.
+pub(crate) const UDP_SEND_BUFFER: usize = 2 * 1024 * 1024;
+
+/// Prepares a reader's connection.
+pub(crate) fn reader_connection(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let sock = SockRef::from(stream);
+    sock.set_tcp_notsent_lowat(TCP_UNSENT)?;
+    sock.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+}
+
+/// Prepares a connection to a backend: a camera that vanishes without a word is noticed even
+/// while nothing is sent to it.
+pub(crate) fn backend_connection(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let sock = SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(3);
+    sock.set_tcp_keepalive(&keepalive)
+}
+
+/// A listening socket for one address family alone.
+pub(crate) fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for old connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket; `shared` ones may be bound once per shard.
+pub(crate) fn udp(address: SocketAddr, shared: bool) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Asks for a receive buffer; returns what the kernel granted.
+pub(crate) fn receive_buffer(socket: &std::net::UdpSocket, wanted: usize) -> io::Result<usize> {
+    let sock = SockRef::from(socket);
+    sock.set_recv_buffer_size(wanted)?;
+    // Linux counts its own bookkeeping and answers with twice the figure.
+    Ok(sock.recv_buffer_size()? / 2)
+}
+
+/// Asks for a send buffer; returns what the kernel granted.
+pub(crate) fn send_buffer(socket: &std::net::UdpSocket, wanted: usize) -> io::Result<usize> {
+    let sock = SockRef::from(socket);
+    sock.set_send_buffer_size(wanted)?;
+    Ok(sock.send_buffer_size()? / 2)
+}
+
+/// Two sockets on neighbouring ports, the even one first (RFC 3550 section 11).
+///
+/// With `port` 0 the kernel chooses; other ports are taken as given, rounded down to even.
+pub(crate) fn udp_pair(
+    ip: IpAddr,
+    port: u16,
+    shared: bool,
+) -> io::Result<(std::net::UdpSocket, std::net::UdpSocket)> {
+    if port != 0 {
+        let even = port & !1;
+        let rtp = udp(SocketAddr::new(ip, even), shared)?;
+        return Ok((rtp, udp(SocketAddr::new(ip, even | 1), shared)?));
+    }
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..PAIR_ATTEMPTS {
+        let first = udp(SocketAddr::new(ip, 0), shared)?;
+        let port = first.local_addr()?.port();
+        let other = SocketAddr::new(ip, port ^ 1);
+        match udp(other, shared) {
+            Ok(second) if port & 1 == 0 => return Ok((first, second)),
+            Ok(second) => return Ok((second, first)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Ephemeral ports tried before the host is said to have no free pair.
+const PAIR_ATTEMPTS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_pair_has_an_even_port_and_the_next_one() -> io::Result<()> {
+        let (rtp, rtcp) = udp_pair(Ipv4Addr::LOCALHOST.into(), 0, false)?;
+        let port = rtp.local_addr()?.port();
+        assert_eq!(port % 2, 0);
+        assert_eq!(rtcp.local_addr()?.port(), port + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn shared_sockets_can_be_bound_once_per_shard() -> io::Result<()> {
+        let (rtp, _rtcp) = udp_pair(Ipv4Addr::LOCALHOST.into(), 0, true)?;
+        let (again, _) = udp_pair(Ipv4Addr::LOCALHOST.into(), rtp.local_addr()?.port(), true)?;
+        assert_eq!(again.local_addr()?, rtp.local_addr()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! The same bytes to many addresses in one system call: `sendmmsg` of GSO messages.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, sendmmsg,
+};
+
+/// Messages that one call carries at most.
+pub(crate) const MAX_MESSAGES: usize = 64;
+
+/// What became of one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum SendOutcome {
+    /// The first so many destinations took it. Fewer than were offered: call again for the rest,
+    /// an error then belongs to the first of them.
+    Took(usize),
+    /// The socket is full: offer the same again when it is writable.
+    Blocked,
+    /// The first destination refused; the others have not been tried.
+    Refused(Errno),
+    /// The device or kernel takes no segmented messages: offer single datagrams from now on.
+    NoSegments,
+}
+
+/// Sends batches for one socket family.
+///
+/// `nix`'s headers never clear a control message once set, so a message with one and a message
+/// without must not share headers: a later packet would be cut into segments of the earlier size.
+pub(crate) struct BatchSender {
+    v4: Headers<SockaddrIn>,
+    v6: Headers<SockaddrIn6>,
+}
+
+impl std::fmt::Debug for BatchSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchSender").finish_non_exhaustive()
+    }
+}
+
+struct Headers<S> {
+    plain: MultiHeaders<S>,
+    segmented: MultiHeaders<S>,
+    addresses: Vec<Option<S>>,
+}
+
+impl BatchSender {
+    pub(crate) fn new() -> Self {
+        Self { v4: Headers::new(), v6: Headers::new() }
+    }
+
+    /// Sends `payload`, cut into datagrams of `segment` bytes if given, to the first
+    /// [`MAX_MESSAGES`] of `to`, which are all of the socket's own family.
+    pub(crate) fn send(
+        &mut self,
+        fd: RawFd,
+        payload: &[u8],
+        segment: Option<u16>,
+        to: &[SocketAddr],
+    ) -> SendOutcome {
+        match to.first() {
+            None => SendOutcome::Took(0),
+            Some(SocketAddr::V4(_)) => {
+                let v4 = to.iter().map_while(|a| match a {
+                    SocketAddr::V4(a) => Some(SockaddrIn::from(*a)),
+                    SocketAddr::V6(_) => None,
+                });
+                self.v4.send(fd, payload, segment, v4)
+            }
+            Some(SocketAddr::V6(_)) => {
+                let v6 = to.iter().map_while(|a| match a {
+                    SocketAddr::V6(a) => Some(SockaddrIn6::from(*a)),
+                    SocketAddr::V4(_) => None,
+                });
+                self.v6.send(fd, payload, segment, v6)
+            }
+        }
+    }
+}
+
+impl<S: SockaddrLike + Copy> Headers<S> {
+    fn new() -> Self {
+        Self {
+            plain: MultiHeaders::preallocate(MAX_MESSAGES, None),
+            segmented: MultiHeaders::preallocate(MAX_MESSAGES, Some(cmsg_space!(u16))),
+            addresses: Vec::with_capacity(MAX_MESSAGES),
+        }
+    }
+
+    fn send(
+        &mut self,
+        fd: RawFd,
+        payload: &[u8],
+        segment: Option<u16>,
+        to: impl Iterator<Item = S>,
+    ) -> SendOutcome {
+        self.addresses.clear();
+        self.addresses.extend(to.take(MAX_MESSAGES).map(Some));
+        let iov = [IoSlice::new(payload)];
+        let slices = std::iter::repeat_n(&iov, self.addresses.len());
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let result = match segment {
+            Some(size) => {
+                let control = [ControlMessage::UdpGsoSegments(&size)];
+                sendmmsg(fd, &mut self.segmented, slices, &self.addresses, control, flags)
+                    .map(Iterator::count)
+            }
+            None => {
+                let none: [ControlMessage<'_>; 0] = [];
+                sendmmsg(fd, &mut self.plain, slices, &self.addresses, none, flags)
+                    .map(Iterator::count)
+            }
+        };
+        match result {
+            Ok(sent) => SendOutcome::Took(sent),
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => SendOutcome::Blocked,
+            Err(Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP) if segment.is_some() => {
+                SendOutcome::NoSegments
+            }
+            Err(errno) => SendOutcome::Refused(errno),
+        }
+    }
+}
+
+/// Runs `send` under the socket's readiness, so that a full socket is waited for.
+pub(crate) fn under_readiness(
+    socket: &tokio::net::UdpSocket,
+    mut send: impl FnMut() -> SendOutcome,
+) -> SendOutcome {
+    let tried = socket.try_io(tokio::io::Interest::WRITABLE, || match send() {
+        SendOutcome::Blocked => Err(io::ErrorKind::WouldBlock.into()),
+        other => Ok(other),
+    });
+    tried.unwrap_or(SendOutcome::Blocked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    fn receiver() -> io::Result<UdpSocket> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Ok(socket)
+    }
+
+    fn sizes(socket: &UdpSocket, count: usize) -> io::Result<Vec<usize>> {
+        let mut buf = [0; 65_536];
+        (0..count).map(|_| socket.recv(&mut buf)).collect()
+    }
+
+    #[test]
+    fn segmented_and_whole_messages_in_any_order_arrive_with_their_own_sizes() -> io::Result<()> {
+        let to = [receiver()?, receiver()?];
+        let addresses: Vec<_> = to.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?;
+        let from = UdpSocket::bind("127.0.0.1:0")?;
+        let mut sender = BatchSender::new();
+        let payload = vec![7_u8; 1200];
+        for segment in [None, Some(400), None, Some(500), None] {
+            let outcome = sender.send(from.as_raw_fd(), &payload, segment, &addresses);
+            if outcome == SendOutcome::NoSegments {
+                continue;
+            }
+            assert_eq!(outcome, SendOutcome::Took(2));
+            let expected = match segment {
+                None => vec![1200],
+                Some(400) => vec![400, 400, 400],
+                Some(_) => vec![500, 500, 200],
+            };
+            for socket in &to {
+                assert_eq!(sizes(socket, expected.len())?, expected);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_destination_that_cannot_be_reached_is_named_by_its_place() -> io::Result<()> {
+        let good = receiver()?;
+        // The broadcast address is refused without SO_BROADCAST.
+        let to =
+            [good.local_addr()?, SocketAddr::from(([255, 255, 255, 255], 9)), good.local_addr()?];
+        let from = UdpSocket::bind("127.0.0.1:0")?;
+        let mut sender = BatchSender::new();
+        assert_eq!(sender.send(from.as_raw_fd(), b"x", None, &to), SendOutcome::Took(1));
+        let rest = sender.send(from.as_raw_fd(), b"x", None, &to[1..]);
+        assert!(matches!(rest, SendOutcome::Refused(_)));
+        assert_eq!(sender.send(from.as_raw_fd(), b"x", None, &to[2..]), SendOutcome::Took(1));
+        Ok(())
+    }
+}

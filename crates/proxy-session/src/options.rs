@@ -1,0 +1,35 @@
+//! What can be chosen for one stream.
+
+use std::time::Duration;
+
+use rtp_rtcp::ReorderLimits;
+
+/// Everything that can be chosen for one proxied stream.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// How the backend is reached and kept.
+    pub backend: backend_client::Options,
+    /// How long a reader's DESCRIBE, SETUP or PLAY may wait for the backend. Default 10 s.
+    pub answer_deadline: Duration,
+    /// How packets that arrive over UDP are put in order.
+    pub reorder: ReorderLimits,
+    /// The most asks that may wait for the backend at one time; further ones are refused.
+    /// Default 10,000.
+    pub max_waiting: usize,
+    /// The most readers that may have set up a track; further ones are refused. Default 10,000.
+    pub max_readers: usize,
+}
+
+impl StreamOptions {
+    /// The defaults for a backend.
+    #[must_use]
+    pub fn new(backend: backend_client::Options) -> Self {
+        Self {
+            backend,
+            answer_deadline: Duration::from_secs(10),
+            reorder: ReorderLimits::default(),
+            max_waiting: 10_000,
+            max_readers: 10_000,
+        }
+    }
+}

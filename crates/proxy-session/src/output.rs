@@ -1,0 +1,82 @@
+//! What a stream has to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fan_out::{TrackId, WireBatch};
+
+use crate::asks::{Reply, Ticket};
+use crate::description::Description;
+
+/// What the shell has to do for a stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Something for the backend's sockets.
+    Backend(backend_client::Output),
+    /// A batch for every audience of this stream.
+    Publish(Arc<WireBatch>),
+    /// Nobody is playing any more: the logs hold nothing from here on.
+    Clear,
+    /// There is a (new) description; audiences take its tracks.
+    Described(Arc<Description>),
+    /// An answer to an [`Ask`].
+    Reply {
+        /// Whom it is for.
+        to: Ticket,
+        /// What it says.
+        reply: Reply,
+    },
+    /// The backend is gone: every reader gets a BYE and a closed connection.
+    EndReaders {
+        /// Why, for the log.
+        why: String,
+    },
+    /// Something for the log.
+    Event(StreamEvent),
+}
+
+/// What an operator may want to read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// The backend has been described.
+    Described {
+        /// Tracks and codecs, as `video H264, audio PCMU`.
+        summary: String,
+        /// What had to be repaired in the description, a line each.
+        tolerated: Vec<String>,
+    },
+    /// The backend cannot be reached or has been lost.
+    Lost {
+        /// What happened.
+        why: String,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// The backend sends media.
+    Playing,
+    /// The backend has been asked to stop.
+    Paused,
+    /// One track of the backend ended, the others go on.
+    TrackEnded {
+        /// The track.
+        track: TrackId,
+    },
+    /// A packet too large to be relayed was dropped; told once per track.
+    TooLarge {
+        /// The track.
+        track: TrackId,
+        /// Its size in bytes.
+        bytes: usize,
+    },
+    /// Something an operator may mend.
+    Warning(String),
+    /// One message of the dialogue with the backend, secrets blanked.
+    Dialogue {
+        /// Sent by us, or received.
+        sent: bool,
+        /// The message.
+        text: String,
+    },
+}

@@ -1,0 +1,57 @@
+//! Sender reports to readers, receiver reports to the backend.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fan_out::WireBatch;
+use rtp_rtcp::{Now, RtcpWriter};
+
+use crate::output::Output;
+use crate::stream::Stream;
+use crate::track::Track;
+
+impl Stream {
+    /// A compound sender report for `now`.
+    pub(crate) fn report(&self, now: Now, track: &Track) -> Bytes {
+        RtcpWriter::new()
+            .sender_report(track.ssrc, &track.sender_info(now, &self.timeline), &[])
+            .cname(track.ssrc, &self.cname)
+            .finish()
+    }
+
+    pub(crate) fn send_reports(&mut self, now: Now) {
+        if !self.playing {
+            return;
+        }
+        for index in 0..self.tracks.len() {
+            let Some(Some(track)) = self.tracks.get_mut(index) else { continue };
+            if !track.schedule.due(now.mono) {
+                continue;
+            }
+            let Some(Some(track)) = self.tracks.get(index) else { continue };
+            let batch = WireBatch::report(track.id, &self.report(now, track), now.mono);
+            self.out.push_back(Output::Publish(batch));
+        }
+    }
+
+    /// At least every 5 s: some cameras cut a session that is silent for 10 s.
+    pub(crate) fn send_receiver_reports(&mut self, now: Now) {
+        if self.next_receiver_report.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
+        for (index, slot) in self.tracks.iter_mut().enumerate() {
+            let Some(track) = slot else { continue };
+            let Some(block) = track.reception().report_block(now.mono) else { continue };
+            let report = RtcpWriter::new()
+                .receiver_report(self.receiver_ssrc, &[block])
+                .cname(self.receiver_ssrc, &self.cname)
+                .finish();
+            self.client.send_rtcp(index, report);
+        }
+        self.drain_client(now, false);
+    }
+}
+
+/// Between receiver reports to the backend.
+pub(crate) const RECEIVER_REPORTS: Duration = Duration::from_secs(5);

@@ -1,0 +1,59 @@
+//! What an operator sees of a stream.
+
+use fan_out::TrackId;
+
+/// How a stream is at one moment.
+#[derive(Clone, Debug)]
+pub struct StreamStatus {
+    /// What the stream is doing.
+    pub state: StreamState,
+    /// Codecs of the tracks, as `video H264, audio PCMU`; empty before the first description.
+    pub codecs: String,
+    /// Readers that have set up at least one track.
+    pub readers: usize,
+    /// Readers that are playing.
+    pub playing: usize,
+    /// Bytes of media received from the backend since the start.
+    pub octets: u64,
+    /// Per track.
+    pub tracks: Vec<TrackStatus>,
+}
+
+/// The counters of one track, since the start of the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackStatus {
+    /// The track.
+    pub track: TrackId,
+    /// Packets received in this backend session.
+    pub packets: u64,
+    /// Packets that never came in this backend session.
+    pub lost: u64,
+    /// Packets too large to be relayed, since the start.
+    pub too_large: u64,
+}
+
+/// What a stream is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamState {
+    /// The backend has not answered yet, or no longer does; attempts go on.
+    Connecting,
+    /// Described; nobody is watching.
+    Idle,
+    /// Readers are there; the backend is being set up or asked to play.
+    Starting,
+    /// Media is wanted, and the backend has agreed to send it.
+    Playing,
+}
+
+impl StreamState {
+    /// One word for a log line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Playing => "playing",
+        }
+    }
+}

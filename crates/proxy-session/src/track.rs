@@ -1,0 +1,223 @@
+//! One track's way from the backend's packets to the log.
+
+use std::time::Instant;
+
+use codec_framers::{Glancer, UnitTracker};
+use fan_out::{Push, TrackId, WireBatchBuilder};
+use rtp_rtcp::{
+    Admit, ClockRate, ExtSeq, InOrder, Now, NtpTime, Reception, Reorder, ReorderLimits,
+    ReportSchedule, RtpPacket, SenderInfo, Ssrc,
+};
+use time_normalizer::{Timeline, TrackIndex};
+
+/// One track: reorder, time, glance, and the numbers that readers see.
+#[derive(Debug)]
+pub(crate) struct Track {
+    pub(crate) id: TrackId,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) rate: ClockRate,
+    pub(crate) index: TrackIndex,
+    pub(crate) schedule: ReportSchedule,
+    input: Input,
+    reception: Reception,
+    glancer: Glancer,
+    units: UnitTracker,
+    sequencer: Sequencer,
+    sent_packets: u32,
+    sent_octets: u32,
+    pub(crate) received_octets: u64,
+    pub(crate) too_large: u64,
+}
+
+#[derive(Debug)]
+enum Input {
+    /// TCP keeps the order; a window would only add delay.
+    Tcp(InOrder),
+    Udp(Reorder),
+}
+
+impl Track {
+    pub(crate) fn new(
+        now: Now,
+        id: TrackId,
+        ssrc: Ssrc,
+        first_seq: u16,
+        rate: ClockRate,
+        index: TrackIndex,
+        glancer: Glancer,
+    ) -> Self {
+        Self {
+            id,
+            ssrc,
+            rate,
+            index,
+            schedule: ReportSchedule::new(now.mono),
+            input: Input::Tcp(InOrder::new()),
+            reception: Reception::new(rate),
+            glancer,
+            units: UnitTracker::new(),
+            sequencer: Sequencer::new(first_seq),
+            sent_packets: 0,
+            sent_octets: 0,
+            received_octets: 0,
+            too_large: 0,
+        }
+    }
+
+    /// A new backend session begins: its packets are numbered on from the last one sent.
+    pub(crate) fn restart(&mut self) {
+        self.input = Input::Tcp(InOrder::new());
+        self.reception = Reception::new(self.rate);
+        self.units = UnitTracker::new();
+        self.sequencer.restart();
+    }
+
+    /// The format changed with a new description.
+    pub(crate) fn set_format(&mut self, rate: ClockRate, glancer: Glancer) {
+        self.rate = rate;
+        self.glancer = glancer;
+        self.reception = Reception::new(rate);
+    }
+
+    /// Takes a packet from the backend; `false` where the window had no use for it.
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        packet: RtpPacket,
+        udp: Option<ReorderLimits>,
+    ) -> bool {
+        match (&self.input, udp) {
+            (Input::Tcp(_), Some(limits)) => self.input = Input::Udp(Reorder::new(limits)),
+            (Input::Udp(_), None) => self.input = Input::Tcp(InOrder::new()),
+            _ => {}
+        }
+        let size = packet.bytes().len();
+        self.received_octets += size as u64;
+        self.reception.on_packet(now, packet.header(), size);
+        let admit = match &mut self.input {
+            Input::Tcp(order) => order.push(now, packet),
+            Input::Udp(window) => window.push(now, packet),
+        };
+        match admit {
+            Admit::Queued | Admit::Restarted => true,
+            Admit::Duplicate | Admit::TooLate | Admit::Overflowed => false,
+        }
+    }
+
+    pub(crate) fn pull(&mut self, now: Instant) -> Option<(ExtSeq, RtpPacket)> {
+        match &mut self.input {
+            Input::Tcp(order) => order.pull(now),
+            Input::Udp(window) => window.pull(now),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.input {
+            Input::Tcp(_) => None,
+            Input::Udp(window) => window.poll_timeout(),
+        }
+    }
+
+    /// Writes a packet into the batch; `Push::Full` asks for a new batch and the same call again.
+    pub(crate) fn relay(
+        &mut self,
+        now: Now,
+        timeline: &mut Timeline,
+        builder: &mut WireBatchBuilder,
+        seq: ExtSeq,
+        packet: &RtpPacket,
+    ) -> Push {
+        let header = packet.header();
+        let out_seq = self.sequencer.map(seq);
+        let timestamp = timeline.stamp(now, self.index, header.ssrc, header.timestamp);
+        let pushed = builder.push(packet.bytes(), out_seq, timestamp, self.ssrc);
+        match pushed {
+            Push::Added => {
+                let glance = self.glancer.look(header, packet.payload());
+                if let Some(begin) = self.units.on_packet(out_seq, timestamp, glance) {
+                    builder.note_key(begin);
+                }
+                self.sequencer.sent(out_seq);
+                self.sent_packets = self.sent_packets.wrapping_add(1);
+                let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
+                self.sent_octets = self.sent_octets.wrapping_add(octets);
+                self.schedule.on_media(now.mono);
+            }
+            Push::Full => {}
+            Push::TooLarge | Push::NotRtp => self.too_large += 1,
+        }
+        pushed
+    }
+
+    /// The sender's side of a report for `now`.
+    pub(crate) fn sender_info(&self, now: Now, timeline: &Timeline) -> SenderInfo {
+        let ntp: NtpTime = now.wall;
+        SenderInfo {
+            ntp,
+            rtp: timeline.at(now, self.index),
+            packets: self.sent_packets,
+            octets: self.sent_octets,
+        }
+    }
+
+    /// The number that the next packet cannot be below.
+    pub(crate) fn next_seq(&self) -> ExtSeq {
+        self.sequencer.next
+    }
+
+    pub(crate) fn reception(&mut self) -> &mut Reception {
+        &mut self.reception
+    }
+
+    pub(crate) fn packets_and_lost(&self) -> (u64, u64) {
+        let stats = self.reception.stats();
+        (stats.packets, u64::try_from(stats.lost).unwrap_or(0))
+    }
+}
+
+/// The backend's numbers mapped to ours: gaps stay, sessions follow each other without a step.
+#[derive(Debug)]
+struct Sequencer {
+    next: ExtSeq,
+    /// The backend's number that `anchor_out` stands for, in the current session.
+    anchor: Option<(ExtSeq, ExtSeq)>,
+}
+
+impl Sequencer {
+    fn new(first: u16) -> Self {
+        // One turn ahead of zero, so that packets from before the first one can be expressed.
+        Self { next: ExtSeq((1 << 16) | u64::from(first)), anchor: None }
+    }
+
+    fn restart(&mut self) {
+        self.anchor = None;
+    }
+
+    fn map(&mut self, seq: ExtSeq) -> ExtSeq {
+        let (from, to) = *self.anchor.get_or_insert((seq, self.next));
+        ExtSeq(to.0.wrapping_add(seq.0.wrapping_sub(from.0)))
+    }
+
+    fn sent(&mut self, out: ExtSeq) {
+        self.next = self.next.max(ExtSeq(out.0.wrapping_add(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_across_sessions_and_keep_gaps() {
+        let mut s = Sequencer::new(100);
+        let first = s.map(ExtSeq(5000));
+        s.sent(first);
+        assert_eq!(first.seq().0, 100);
+        let third = s.map(ExtSeq(5002));
+        s.sent(third);
+        assert_eq!(third.seq().0, 102);
+        s.restart();
+        let again = s.map(ExtSeq(40));
+        assert_eq!(again.seq().0, 103);
+    }
+}
