@@ -20,14 +20,15 @@ pub fn parse_framemd5(text: &str) -> HashMap<usize, Sums> {
     out
 }
 
-/// Reads `framemd5` output: decoding times by stream number, in the stream's own units.
+/// Reads `framemd5` output: times of presentation by stream number, in the
+/// stream's own units.
 #[must_use]
 pub fn parse_times(text: &str) -> HashMap<usize, Vec<i64>> {
     let mut out: HashMap<usize, Vec<i64>> = HashMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let mut columns = line.split(',').map(str::trim);
         let stream = columns.next().and_then(|c| c.parse().ok());
-        if let (Some(stream), Some(time)) = (stream, columns.next().and_then(|c| c.parse().ok())) {
+        if let (Some(stream), Some(time)) = (stream, columns.nth(1).and_then(|c| c.parse().ok())) {
             out.entry(stream).or_default().push(time);
         }
     }

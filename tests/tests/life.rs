@@ -147,6 +147,42 @@ fn readers_need_the_password_that_was_set() {
     assert_eq!(count(&camera, Method::Play), 1, "{}", camera::text(&camera));
 }
 
+#[test]
+fn play_urls_are_all_that_standard_output_says() {
+    let camera = camera::start(CameraOptions { streams: 2, ..CameraOptions::default() });
+    for (arguments, names) in [
+        (vec![camera.url(0)], &["proxyStream"][..]),
+        (vec![camera.url(0), camera.url(1)], &["proxyStream-1", "proxyStream-2"]),
+        (vec![format!("a={}", camera.url(0)), camera.url(1)], &["a", "proxyStream-2"]),
+        (vec!["-e".into(), "gate".into(), camera.url(0), camera.url(1)], &["gate-1", "gate-2"]),
+    ] {
+        let proxy = Proxy::start(&arguments);
+        let mut urls = Vec::new();
+        for name in names {
+            let ending = format!(":{}/{name}", proxy.port());
+            let url = proxy.process.stdout().wait_for(SOON, |line| line.ends_with(&ending));
+            assert!(url.is_some(), "{name}: {:?}", proxy.process.stdout().all());
+            urls.extend(url);
+            assert!(playable(&proxy.url(name), SOON), "{name}\n{}", proxy.log());
+        }
+        assert_eq!(proxy.process.stdout().all(), urls);
+    }
+}
+
+#[test]
+fn without_arguments_there_is_something_to_see() {
+    let arguments: [&str; 0] = [];
+    let proxy = Proxy::start(&arguments);
+    assert!(proxy.process.stdout().all()[0].ends_with("/demo"), "{:?}", proxy.process.stdout());
+    let line = proxy.wait_for_log(SOON, &["ffplay", "/demo"]);
+    assert!(line.contains(&proxy.port().to_string()), "{line}");
+    assert!(playable(&proxy.url("demo"), SOON), "{}", proxy.log());
+    let mut reader = RawReader::play_tracks(&proxy.url("demo"), Over::Udp, &[1, 2]);
+    assert!(reader.next_media(1, SOON).is_some());
+    assert!(reader.next_media(2, SOON).is_some());
+    proxy.terminate();
+}
+
 /// Runs the proxy to its end; the exit code and what it wrote to standard error.
 fn refused(arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     let mut command = Command::new(programs::proxy_server());
