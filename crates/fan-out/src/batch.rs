@@ -224,7 +224,14 @@ impl WireBatch {
     ///
     /// The builder keeps a batch's numbers within a span that 16 bits can tell.
     pub(crate) fn ext_seq(&self, index: usize) -> Option<ExtSeq> {
-        let (first, _) = self.seqs?;
+        let (first, last) = self.seqs?;
+        // The usual questions need no look at the image.
+        if index == 0 {
+            return Some(first);
+        }
+        if index + 1 == self.len() {
+            return Some(last);
+        }
         let &[_, _, high, low, ..] = self.packet(index) else { return None };
         let ahead = u16::from_be_bytes([high, low]).wrapping_sub(first.0 as u16);
         Some(ExtSeq(first.0 + u64::from(ahead)))

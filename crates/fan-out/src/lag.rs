@@ -5,7 +5,7 @@
 //! jumps to the newest key unit ahead, or to live. A jump of numbers gets a padding-only packet
 //! before it, one too long for players ends the reader, and so does a socket that takes nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtp_rtcp::{ExtSeq, RtpHeader, padding_packet};
 use smallvec::SmallVec;
@@ -34,10 +34,10 @@ impl TcpReader {
         self.advance(cx);
         // Shedding may leave a lag that calls for a jump; after a jump nothing has waited long.
         for _ in 0..2 {
-            let lag = self.lag(cx.now, cx.log);
-            if lag.age < cx.limits.burst_grace || self.is_cut {
+            if self.is_cut || self.age(cx.now, cx.log) < cx.limits.burst_grace {
                 break;
             }
+            let lag = self.lag(cx.now, cx.log);
             if lag.age >= cx.limits.lag_max_age || lag.bytes >= cx.limits.lag_max_bytes {
                 self.jump(cx, lag);
             } else if lag.age >= cx.limits.shed_age || lag.bytes >= cx.limits.shed_bytes {
@@ -57,16 +57,21 @@ impl TcpReader {
 
     /// How far behind it is.
     pub(crate) fn lag(&self, now: Instant, log: &Log) -> Lag {
-        let place = self.catch_up.map_or(self.cursor, |range| range.place);
-        let oldest = match log.get(place.pos) {
-            Some(entry) => entry.batch.at(),
-            None if place.pos < log.base() => log.gone_at().unwrap_or(now),
-            None => now,
-        };
         Lag {
             bytes: log.appended(self.mask).minus(self.passed).bytes + u64::from(self.kernel),
-            age: now.saturating_duration_since(oldest.max(self.since)),
+            age: self.age(now, log),
         }
+    }
+
+    /// How long the next frame has waited for it.
+    fn age(&self, now: Instant, log: &Log) -> Duration {
+        let pos = self.next_pos();
+        let oldest = match log.get(pos) {
+            Some(entry) => entry.batch.at(),
+            None if pos < log.base() => log.gone_at().unwrap_or(now),
+            None => return Duration::ZERO,
+        };
+        now.saturating_duration_since(oldest.max(self.since))
     }
 
     /// Skips what it does not get, starts tracks at their key units, and prepares a jump of

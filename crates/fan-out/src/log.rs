@@ -157,7 +157,8 @@ impl Log {
     }
 
     pub(crate) fn get(&self, pos: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(pos.checked_sub(self.base)?).ok()?)
+        // Before the base this wraps to an index that no entry has.
+        self.entries.get(pos.wrapping_sub(self.base) as usize)
     }
 
     pub(crate) fn front(&self) -> Option<&Entry> {

@@ -196,8 +196,10 @@ impl TcpReader {
             }
             n = n.saturating_sub(frame.len());
         }
-        while n > 0 {
-            let Some(piece) = self.pieces(cx.log, cx.limits).next() else { break };
+        let mut pieces = self.pieces(cx.log, cx.limits);
+        while n > 0
+            && let Some(piece) = pieces.next()
+        {
             n = self.take(cx, egress, piece, n);
         }
     }

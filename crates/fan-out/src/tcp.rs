@@ -43,9 +43,10 @@ impl<A: Copy> Audience<A> {
         egress.pending_slices(out);
         let Some((reader, mut cx)) = self.tcp_reader(now, key) else { return };
         reader.settle(&mut cx);
-        reader.note_offer(now, !out.is_empty() || !reader.is_idle(cx.log));
+        let is_idle = reader.is_idle(cx.log);
+        reader.note_offer(now, !out.is_empty() || !is_idle);
         // With no slice to spare there may be answers that did not find room: they go first.
-        if out.len() + 1 >= MAX_SLICES {
+        if is_idle || out.len() + 1 >= MAX_SLICES {
             return;
         }
         let Some(Reader::Tcp(reader)) = self.slot(key).map(|slot| &slot.reader) else { return };
