@@ -125,6 +125,8 @@ struct Reader {
     joined_at: usize,
     first: Vec<u64>,
     answers: Vec<String>,
+    /// How many entries there were each time it took all there was.
+    drained_at: Vec<usize>,
     /// Whether the log was cleared while it was here.
     saw_clear: bool,
     happened: Vec<AudienceEvent>,
@@ -222,6 +224,7 @@ impl World {
             joined_at: self.entries,
             first: self.tracks.iter().map(|track| track.source.next.0).collect(),
             answers: Vec::new(),
+            drained_at: Vec::new(),
             saw_clear: false,
             happened: Vec::new(),
         });
@@ -244,6 +247,7 @@ impl World {
             Step::Drain { reader } => {
                 if let Some(reader) = self.readers.get_mut(*reader) {
                     reader.player.drain(&mut self.stage, self.now);
+                    reader.drained_at.push(self.entries);
                 }
             }
             Step::Answer { reader, length } => {
@@ -372,6 +376,15 @@ impl World {
         }
     }
 
+    /// Whether another key was announced after that of entry `at` and before the reader next took
+    /// all there was.
+    fn is_superseded(&self, reader: &Reader, at: usize) -> bool {
+        let drained = reader.drained_at.iter().find(|drained| **drained > at);
+        let until = drained.copied().unwrap_or(self.entries);
+        let mut keys = self.tracks.iter().flat_map(|track| &track.announced);
+        keys.any(|key| at < key.at && key.at < until)
+    }
+
     /// What should have come and did not, against what was counted as dropped.
     fn check_losses(&self, reader: &Reader, dropped: u64) {
         let mut missing = 0;
@@ -383,10 +396,13 @@ impl World {
             if track != AUDIO && reader.start == Start::KeyFrame {
                 let known = state.announced.iter().find(|key| key.at >= reader.joined_at);
                 begins = known.map(|key| key.begins);
-                // The log's bound may have taken the unit's beginning from a reader that did not
-                // write, or it was moved while it waited: it begins with a later key then.
+                // It may have been moved while it waited, or the unit's beginning may have gone
+                // before it wrote again, by the log's bound or because a newer key came: it begins
+                // with a later key then.
                 let is_moved = reader.saw_clear || !reader.happened.is_empty();
-                let is_lost = known.is_some_and(|key| self.bytes - key.bytes > LOG_BYTES);
+                let is_lost = known.is_some_and(|key| {
+                    self.bytes - key.bytes > LOG_BYTES || self.is_superseded(reader, key.at)
+                });
                 if is_moved || is_lost {
                     begins = got.first().copied();
                     is_exact = false;
