@@ -13,7 +13,8 @@ pub fn parse_framemd5(text: &str) -> HashMap<usize, Sums> {
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let mut columns = line.split(',').map(str::trim);
         let stream = columns.next().and_then(|c| c.parse().ok());
-        if let (Some(stream), Some(sum)) = (stream, columns.next_back()) {
+        // Stream, two times, duration, size, checksum; side data may follow.
+        if let (Some(stream), Some(sum)) = (stream, columns.nth(4)) {
             out.entry(stream).or_default().push(sum.to_owned());
         }
     }
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn checksums_are_told_apart_by_stream() {
-        let text = "#format: frame checksums\n0, 0, 0, 1, 10, aa\n1, 0, 0, 1, 10, bb\n0, 1, 1, 1, 10, cc\n";
+        let text = "#format: frame checksums\n0, 0, 0, 1, 10, aa, S=1, 16, ff\n1, 0, 0, 1, 10, bb\n0, 1, 1, 1, 10, cc\n";
         let parsed = parse_framemd5(text);
         assert_eq!(parsed[&0], ["aa", "cc"]);
         assert_eq!(parsed[&1], ["bb"]);

@@ -119,7 +119,7 @@ fn gstreamer_gets_every_h265_frame() {
 
 #[test]
 fn gstreamer_gets_every_packet_of_g711() {
-    same_frames_in_gstreamer(media::PCMU, "rtppcmudepay", 200);
+    same_frames_in_gstreamer(media::PCMU, "rtppcmudepay", 30);
 }
 
 #[test]

@@ -71,7 +71,9 @@ fn one_session_serves_twenty_readers_from_describe_to_teardown() {
     // PAUSE when the last leaves, not before.
     let mut last = readers.pop().expect("a reader");
     for (number, mut reader) in readers.into_iter().enumerate() {
-        if number % 3 == 0 {
+        // Sessions over UDP outlive their connections, as some readers expect; over TCP they end
+        // with them, torn down or not.
+        if number % 4 != 1 {
             reader.tear_down();
         }
     }

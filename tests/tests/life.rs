@@ -91,7 +91,7 @@ fn wrong_credentials_for_a_backend_are_said_and_not_repeated_until_it_locks() {
     arguments.extend((1..).zip(&cameras).map(|(n, c)| format!("s{n}={}", c.url(0))));
     let proxy = Proxy::start(&arguments);
     for name in ["s1", "s2", "s3"] {
-        proxy.wait_for_log(SOON, &[name, "not available", "credentials"]);
+        proxy.wait_for_log(SOON, &[name, "not available", "password"]);
     }
     wait::pass(Duration::from_secs(6));
     for camera in &cameras {
@@ -348,6 +348,7 @@ fn the_end_of_one_track_is_not_the_end_of_the_others() {
     let proxy = Proxy::of_camera(&camera.url(0), &["-D", "2"]);
     let mut reader = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1, 2]);
     assert!(reader.next_media(2, SOON).is_some());
+    assert!(reader.next_media(1, SOON).is_some());
     let track = Some(test_camera::Track::Audio);
     camera.fault(Fault::Bye { target: Target::All, track });
     let tallies = reader.receive(Duration::from_secs(4));

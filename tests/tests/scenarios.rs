@@ -262,7 +262,8 @@ fn rtp_info(value: &str) -> Vec<(usize, u16, u32)> {
         let get = |name: &str| {
             entry.split(';').filter_map(|p| p.trim().split_once('=')).find(|(n, _)| *n == name)
         };
-        let track = get("url")?.1.rsplit_once("/track")?.1.parse().ok()?;
+        let (_, track) = get("url")?.1.rsplit_once("/track")?;
+        let track = track.split('?').next()?.parse().ok()?;
         Some((track, get("seq")?.1.parse().ok()?, get("rtptime")?.1.parse().ok()?))
     });
     entries.map(|entry| entry.unwrap_or_else(|| panic!("RTP-Info: {value}"))).collect()
