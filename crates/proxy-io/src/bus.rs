@@ -74,6 +74,8 @@ pub(crate) enum ToStream {
     Unsubscribe { shard: usize },
     /// A reader's question.
     Ask { ticket: Ticket, reader: ReaderId, ask: Ask },
+    /// A reader has joined its audience.
+    Joined,
     /// A reader wants no media for the moment.
     Pause(ReaderId),
     /// A reader is gone.

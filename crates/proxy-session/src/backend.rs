@@ -7,7 +7,7 @@ use backend_client::{Demand, Event};
 use bytes::Bytes;
 use codec_framers::Glancer;
 use fan_out::{Push, TrackId, TrackMask, WireBatchBuilder};
-use rtp_rtcp::{Now, RtpPacket, Ssrc};
+use rtp_rtcp::{ExtSeq, Now, RtpPacket, Ssrc};
 use rtsp_proto::StatusCode;
 use sdp::Presentation;
 
@@ -154,25 +154,37 @@ impl Stream {
     pub(crate) fn relay_track(&mut self, now: Now, index: usize) {
         while let Some(Some(track)) = self.tracks.get_mut(index) {
             let Some((seq, packet)) = track.pull(now.mono) else { return };
-            if self.building != Some(index) {
-                let id = track.id;
+            let (id, unit) = (track.id, (index, packet.header().timestamp));
+            // A batch names one key unit: what follows that unit goes into the next.
+            let after_key = self.key_unit.is_some_and(|key| key != unit);
+            if self.building != Some(index) || after_key {
                 self.flush(now);
                 self.builder = WireBatchBuilder::new(id);
                 self.building = Some(index);
             }
-            let Some(Some(track)) = self.tracks.get_mut(index) else { return };
-            let mut pushed = track.relay(now, &mut self.timeline, &mut self.builder, seq, &packet);
+            let mut pushed = self.relay_packet(now, index, seq, &packet);
             if pushed == Push::Full {
                 if let Some(batch) = self.builder.finish(now.mono) {
-                    self.out.push_back(Output::Publish(batch));
+                    self.publish(batch);
                 }
-                pushed = track.relay(now, &mut self.timeline, &mut self.builder, seq, &packet);
+                pushed = self.relay_packet(now, index, seq, &packet);
             }
+            let Some(Some(track)) = self.tracks.get(index) else { return };
             if pushed != Push::Added && track.too_large == 1 {
                 let event = StreamEvent::TooLarge { track: track.id, bytes: packet.bytes().len() };
                 self.out.push_back(Output::Event(event));
             }
         }
+    }
+
+    fn relay_packet(&mut self, now: Now, index: usize, seq: ExtSeq, packet: &RtpPacket) -> Push {
+        let Some(Some(track)) = self.tracks.get_mut(index) else { return Push::NotRtp };
+        let (pushed, key) = track.relay(now, &mut self.timeline, &mut self.builder, seq, packet);
+        if let Some(begin) = key {
+            self.builder.note_key(begin);
+            self.key_unit = Some((index, packet.header().timestamp));
+        }
+        pushed
     }
 
     fn on_rtcp(&mut self, now: Now, track: usize, data: &[u8]) {

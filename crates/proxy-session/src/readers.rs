@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_client::Demand;
-use fan_out::{TrackId, TrackMask, WireBatchBuilder};
+use fan_out::{TrackId, TrackMask, WireBatch, WireBatchBuilder};
 use rtp_rtcp::{Now, ReportSchedule};
 use rtsp_proto::StatusCode;
 
 use crate::asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
 use crate::output::Output;
-use crate::stream::Stream;
+use crate::stream::{Held, Stream};
 
 impl Stream {
     pub(crate) fn update_demand(&mut self, now: Now) {
@@ -35,6 +35,8 @@ impl Stream {
 
     /// Numbers and times go on from here, whatever the backend's next packets carry.
     pub(crate) fn begin_playing(&mut self, now: Now) {
+        let until = now.mono + self.options.answer_deadline + MAX_HELD_AFTER_ANSWER;
+        self.held = Some(Held { batches: Vec::new(), bytes: 0, until });
         self.timeline.restart();
         for track in self.tracks.iter_mut().flatten() {
             track.restart();
@@ -47,6 +49,7 @@ impl Stream {
         self.building = None;
         self.builder = WireBatchBuilder::new(TrackId(0));
         self.next_receiver_report = None;
+        self.held = None;
         self.out.push_back(Output::Clear);
     }
 
@@ -71,12 +74,29 @@ impl Stream {
             .map(|t| TrackWelcome {
                 track: t.id,
                 ssrc: t.ssrc,
-                next_seq: t.next_seq().seq(),
+                next_seq: match self.held {
+                    Some(_) => t.session_seq().seq(),
+                    None => t.next_seq().seq(),
+                },
                 rtptime: self.timeline.at(now, t.index),
                 report: self.report(now, t),
             })
             .collect();
         Welcome { tracks }
+    }
+
+    /// A batch for the readers, or for the first one as soon as it has joined.
+    pub(crate) fn publish(&mut self, batch: Arc<WireBatch>) {
+        match &mut self.held {
+            Some(held) if held.bytes < MAX_HELD_BYTES => {
+                held.bytes += batch.bytes_held();
+                held.batches.push(batch);
+            }
+            _ => {
+                self.joined();
+                self.out.push_back(Output::Publish(batch));
+            }
+        }
     }
 
     pub(crate) fn answer_waiting(&mut self, now: Now) {
@@ -141,3 +161,8 @@ impl Stream {
         }
     }
 }
+
+/// Bytes kept for the reader that starts the backend until it has joined.
+const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
+/// How long after the last moment for an answer to PLAY they are kept.
+const MAX_HELD_AFTER_ANSWER: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_client::{BackendClient, Demand, Input};
-use fan_out::{TrackId, TrackMask, WireBatchBuilder};
-use rtp_rtcp::{Now, Ssrc};
+use fan_out::{TrackId, TrackMask, WireBatch, WireBatchBuilder};
+use rtp_rtcp::{Now, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
 use time_normalizer::Timeline;
 
@@ -40,9 +40,23 @@ pub struct Stream {
     pub(crate) playing: bool,
     pub(crate) builder: WireBatchBuilder,
     pub(crate) building: Option<usize>,
+    /// Track and timestamp of the key unit that the batch under construction names.
+    pub(crate) key_unit: Option<(usize, RtpTime)>,
     pub(crate) next_receiver_report: Option<Instant>,
+    /// What the backend sent before the reader that started it had joined.
+    pub(crate) held: Option<Held>,
     pub(crate) receiver_ssrc: Ssrc,
     pub(crate) out: VecDeque<Output>,
+}
+
+/// Batches that wait for the reader that started the backend: its first picture may be among
+/// them, since media can overtake the answer to PLAY.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) batches: Vec<Arc<WireBatch>>,
+    pub(crate) bytes: usize,
+    /// They wait no longer than that.
+    pub(crate) until: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +98,9 @@ impl Stream {
             playing: false,
             builder: WireBatchBuilder::new(TrackId(0)),
             building: None,
+            key_unit: None,
             next_receiver_report: None,
+            held: None,
             out: VecDeque::new(),
             options,
         };
@@ -121,8 +137,16 @@ impl Stream {
     /// Publishes what has been gathered since the last call.
     pub fn flush(&mut self, now: Now) {
         self.building = None;
+        self.key_unit = None;
         if let Some(batch) = self.builder.finish(now.mono) {
-            self.out.push_back(Output::Publish(batch));
+            self.publish(batch);
+        }
+    }
+
+    /// A reader has joined an audience: what was kept for the first one flows.
+    pub fn joined(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.out.extend(held.batches.into_iter().map(Output::Publish));
         }
     }
 
@@ -201,6 +225,9 @@ impl Stream {
             self.relay_track(now, index);
         }
         self.flush(now);
+        if self.held.as_ref().is_some_and(|held| held.until <= now.mono) {
+            self.joined();
+        }
         self.send_reports(now);
         self.send_receiver_reports(now);
         let (due, rest): (Vec<_>, Vec<_>) =
@@ -226,6 +253,7 @@ impl Stream {
             .chain(self.client.poll_timeout())
             .chain(self.waiting.iter().map(|w| w.until).min())
             .chain(self.next_receiver_report)
+            .chain(self.held.as_ref().map(|held| held.until))
             .min()
     }
 

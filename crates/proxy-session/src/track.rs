@@ -86,10 +86,15 @@ impl Track {
         packet: RtpPacket,
         udp: Option<ReorderLimits>,
     ) -> bool {
-        match (&self.input, udp) {
-            (Input::Tcp(_), Some(limits)) => self.input = Input::Udp(Reorder::new(limits)),
-            (Input::Udp(_), None) => self.input = Input::Tcp(InOrder::new()),
-            _ => {}
+        let input = match (&self.input, udp) {
+            (Input::Tcp(_), Some(limits)) => Some(Input::Udp(Reorder::new(limits))),
+            (Input::Udp(_), None) => Some(Input::Tcp(InOrder::new())),
+            _ => None,
+        };
+        if let Some(input) = input {
+            // Each counts from where it begins; what readers see goes on.
+            self.input = input;
+            self.sequencer.anchor = None;
         }
         let size = packet.bytes().len();
         self.received_octets += size as u64;
@@ -119,6 +124,7 @@ impl Track {
     }
 
     /// Writes a packet into the batch; `Push::Full` asks for a new batch and the same call again.
+    /// Says also where a key unit begins that is known to be one by this packet.
     pub(crate) fn relay(
         &mut self,
         now: Now,
@@ -126,17 +132,16 @@ impl Track {
         builder: &mut WireBatchBuilder,
         seq: ExtSeq,
         packet: &RtpPacket,
-    ) -> Push {
+    ) -> (Push, Option<ExtSeq>) {
         let header = packet.header();
         let out_seq = self.sequencer.map(seq);
         let timestamp = timeline.stamp(now, self.index, header.ssrc, header.timestamp);
         let pushed = builder.push(packet.bytes(), out_seq, timestamp, self.ssrc);
+        let mut key = None;
         match pushed {
             Push::Added => {
                 let glance = self.glancer.look(header, packet.payload());
-                if let Some(begin) = self.units.on_packet(out_seq, timestamp, glance) {
-                    builder.note_key(begin);
-                }
+                key = self.units.on_packet(out_seq, timestamp, glance);
                 self.sequencer.sent(out_seq);
                 self.sent_packets = self.sent_packets.wrapping_add(1);
                 let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
@@ -146,7 +151,7 @@ impl Track {
             Push::Full => {}
             Push::TooLarge | Push::NotRtp => self.too_large += 1,
         }
-        pushed
+        (pushed, key)
     }
 
     /// The sender's side of a report for `now`.
@@ -158,6 +163,11 @@ impl Track {
             packets: self.sent_packets,
             octets: self.sent_octets,
         }
+    }
+
+    /// The number that this backend session began with.
+    pub(crate) fn session_seq(&self) -> ExtSeq {
+        self.sequencer.begun
     }
 
     /// The number that the next packet cannot be below.
@@ -179,6 +189,8 @@ impl Track {
 #[derive(Debug)]
 struct Sequencer {
     next: ExtSeq,
+    /// `next` when the current session began.
+    begun: ExtSeq,
     /// The backend's number that `anchor_out` stands for, in the current session.
     anchor: Option<(ExtSeq, ExtSeq)>,
 }
@@ -186,11 +198,13 @@ struct Sequencer {
 impl Sequencer {
     fn new(first: u16) -> Self {
         // One turn ahead of zero, so that packets from before the first one can be expressed.
-        Self { next: ExtSeq((1 << 16) | u64::from(first)), anchor: None }
+        let next = ExtSeq((1 << 16) | u64::from(first));
+        Self { next, begun: next, anchor: None }
     }
 
     fn restart(&mut self) {
         self.anchor = None;
+        self.begun = self.next;
     }
 
     fn map(&mut self, seq: ExtSeq) -> ExtSeq {

@@ -81,6 +81,7 @@ impl Shard {
                 return;
             }
             ToStream::Ask { ticket, reader, ask } => home.stream.ask(now, ticket, reader, ask),
+            ToStream::Joined => home.stream.joined(),
             ToStream::Pause(reader) => home.stream.pause(now, reader),
             ToStream::Leave(reader) => home.stream.leave(now, reader),
         }

@@ -322,6 +322,7 @@ impl Shard {
                     }
                 }
                 self.mark(entry.id);
+                self.to_stream(entry.home, entry.id, ToStream::Joined);
             }
             Err(full) => {
                 tracing::warn!(stream = %entry.name, why = %full, "reader refused");
