@@ -309,8 +309,17 @@ fn who_comes_after_a_pause_never_sees_what_was_before() {
 
 #[test]
 fn readers_are_told_when_the_backend_goes_and_may_come_again() {
+    told_of_the_end(&[]);
+}
+
+#[test]
+fn readers_of_a_backend_over_tcp_are_told_as_well() {
+    told_of_the_end(&["-t"]);
+}
+
+fn told_of_the_end(backend: &[&str]) {
     let camera = camera::start(CameraOptions::default());
-    let proxy = Proxy::of_camera(&camera.url(0), &["-D", "2"]);
+    let proxy = Proxy::of_camera(&camera.url(0), &[backend, &["-D", "2"]].concat());
     let url = proxy.url("cam");
     let silence = |on: bool| {
         let track = test_camera::Track::Video;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use integration_tests::camera;
 use integration_tests::proxy::{Proxy, free_port};
-use integration_tests::raw::RawReader;
+use integration_tests::raw::{RawReader, Running};
 use integration_tests::reader::Over;
 use integration_tests::tally::Packet;
-use integration_tests::wire::{Item, Wire};
+use integration_tests::wire::Wire;
 use integration_tests::{relay, rtp, sockets, wait};
-use test_camera::{Camera, CameraOptions, Source, Stamp, Synthetic};
+use test_camera::{Camera, CameraOptions, Fault, Source, Stamp, Synthetic};
 
 const SOON: Duration = Duration::from_secs(5);
 const A_MOMENT: Duration = Duration::from_secs(2);
@@ -256,81 +256,47 @@ fn a_pause_stops_media_and_play_goes_on() {
     }
 }
 
-/// The entries of RTP-Info: track number, sequence number, timestamp.
-fn rtp_info(value: &str) -> Vec<(usize, u16, u32)> {
-    let entries = value.split(',').map(|entry| {
-        let get = |name: &str| {
-            entry.split(';').filter_map(|p| p.trim().split_once('=')).find(|(n, _)| *n == name)
-        };
-        let (_, track) = get("url")?.1.rsplit_once("/track")?;
-        let track = track.split('?').next()?.parse().ok()?;
-        Some((track, get("seq")?.1.parse().ok()?, get("rtptime")?.1.parse().ok()?))
+#[test]
+fn packets_that_changed_places_on_the_way_are_put_right_and_lost_ones_leave_a_gap() {
+    let (camera, proxy) = start();
+    let url = proxy.url("cam");
+    let mut readers = [Over::Udp, Over::Tcp].map(|over| {
+        let mut reader = RawReader::play_tracks(&url, over, &[1, 2]);
+        assert!(reader.next_media(1, SOON).is_some());
+        reader
     });
-    entries.map(|entry| entry.unwrap_or_else(|| panic!("RTP-Info: {value}"))).collect()
+    camera.fault(Fault::Reorder(7));
+    for reader in &mut readers {
+        assert_eq!(is_served(reader), Ok(()));
+    }
+    camera.fault(Fault::Reorder(0));
+    camera.fault(Fault::Drop(20));
+    for reader in &mut readers {
+        reader.receive(Duration::from_millis(500));
+        let video = reader.receive(Duration::from_secs(3)).remove(&1).unwrap_or_default();
+        // One of twenty, and nothing else.
+        let lost = video.missing as f64 / (video.packets + video.missing) as f64;
+        assert!((0.03..0.07).contains(&lost) && video.repeated == 0, "{video:?}");
+        assert!(video.longest_gap < Duration::from_millis(500), "{video:?}");
+    }
 }
 
 #[test]
-fn the_play_answer_tells_what_follows_and_nothing_comes_before_it() {
+fn readers_that_vanish_from_their_ports_disturb_nobody() {
     let (_camera, proxy) = start();
     let url = proxy.url("cam");
-    let _first = RawReader::play_tracks(&url, Over::Udp, &[1, 2]);
-    for tracks in [&[1, 2][..], &[2], &[1]] {
-        for start in ["keyframe", "live"] {
-            let mut reader = RawReader::connect(&format!("{url}?start={start}"), Over::Tcp);
-            reader.describe();
-            for track in tracks {
-                reader.set_up(*track);
-            }
-            // Time for media to come too early.
-            wait::pass(Duration::from_millis(300));
-            let aggregate = reader.url().to_owned();
-            reader.send("PLAY", &aggregate, &[]);
-            let answer = match reader.wire.next(SOON) {
-                Some(Item::Answer(answer)) => answer,
-                other => panic!("{tracks:?}: before the answer to PLAY came {other:?}"),
-            };
-            assert_eq!(answer.status, 200);
-            let info = rtp_info(answer.header("RTP-Info").unwrap_or_default());
-            let told: Vec<usize> = info.iter().map(|(track, ..)| *track).collect();
-            assert_eq!(told, tracks, "RTP-Info: {info:?}");
-            for (track, seq, rtptime) in info {
-                check_beginning(&mut reader, track, seq, rtptime, start);
-            }
-        }
+    let mut readers: Vec<RawReader> =
+        (0..10).map(|_| RawReader::play_tracks(&url, Over::Udp, &[1, 2])).collect();
+    for reader in &mut readers {
+        assert!(reader.next_media(1, SOON).is_some());
     }
-}
-
-/// What comes first of a track: its report, then packets not before those that were told.
-fn check_beginning(reader: &mut RawReader, track: usize, seq: u16, rtptime: u32, start: &str) {
-    let mut report = None;
-    let mut seen = Vec::new();
-    // The others' packets are looked at in their turn.
-    let packet = loop {
-        let packet = reader.next(SOON).expect("media");
-        if packet.track != track {
-            seen.push(packet);
-        } else if packet.rtcp {
-            report = report.or_else(|| rtp::sender_report(&packet.data));
-        } else {
-            break packet;
-        }
-    };
-    reader.put_back(seen);
-    let header = packet.header();
-    let report =
-        report.unwrap_or_else(|| panic!("track {track}: no report before the first packet"));
-    assert_eq!(report.ssrc, header.ssrc, "track {track}");
-    assert!(rtp::ahead(header.seq, seq) >= 0, "track {track}: {} before {seq}", header.seq);
-    // The same moment as the answer's, within what an answer takes.
-    let rate = if track == 1 { 90_000.0 } else { 48_000.0 };
-    let off = f64::from(report.timestamp.wrapping_sub(rtptime).cast_signed()) / rate;
-    assert!(off.abs() < 0.5, "track {track}: report and RTP-Info are {off} s apart");
-    let after = f64::from(header.timestamp.wrapping_sub(rtptime).cast_signed()) / rate;
-    assert!((-0.5..2.5).contains(&after), "track {track}: begins {after} s after RTP-Info");
-    if track == 1 && start == "keyframe" {
-        let payload = packet.payload();
-        assert!(rtp::begins_h264_key(payload), "begins with {:x?}", &payload[..4]);
-    }
+    // Their ports answer from now on that nobody is there.
+    readers.truncate(5);
+    let running: Vec<_> = readers.into_iter().map(RawReader::run).collect();
+    wait::pass(A_MOMENT);
+    let outcomes = running.into_iter().map(Running::stop);
+    let wrong: Vec<_> = outcomes.filter_map(|outcome| outcome.check(&[1, 2]).err()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", proxy.log());
 }
 
 #[test]

@@ -13,7 +13,6 @@ use nix::sys::signal::Signal;
 use socket2::SockRef;
 use test_camera::{Camera, CameraOptions, Pace, Source, Synthetic};
 
-const SOON: Duration = Duration::from_secs(5);
 /// From one key frame of the clip to the next.
 const GOP: Duration = Duration::from_secs(2);
 /// What a player may take for itself: it has to read, to decode and to write.
