@@ -72,7 +72,7 @@ impl Shard {
                     home.subscribers.push(shard);
                 }
                 if let Some(description) = home.stream.description().cloned() {
-                    self.from_stream(now, shard, id, FromStream::Described(description));
+                    self.tell_shard(now, shard, id, FromStream::Described(description));
                 }
                 return;
             }
@@ -104,7 +104,7 @@ impl Shard {
                 }
                 Output::Reply { to, reply } => {
                     let shard = super::reader::shard_of(to);
-                    self.from_stream(now, shard, id, FromStream::Reply { ticket: to, reply });
+                    self.tell_shard(now, shard, id, FromStream::Reply { ticket: to, reply });
                 }
                 Output::EndReaders { why } => {
                     self.tell(now, id, &FromStream::EndReaders { why: Arc::from(why) });
@@ -124,7 +124,7 @@ impl Shard {
             self.homes.get(&id).and_then(|home| home.subscribers.get(next).copied())
         {
             next += 1;
-            self.from_stream(now, shard, id, what.clone());
+            self.tell_shard(now, shard, id, what.clone());
         }
     }
 

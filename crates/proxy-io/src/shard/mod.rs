@@ -52,7 +52,7 @@ pub(crate) struct Seat {
 
 /// A shard's state. Its parts are in the modules beside this one.
 pub(crate) struct Shard {
-    this: Weak<RefCell<Shard>>,
+    this: Weak<RefCell<Self>>,
     me: usize,
     bus: Bus,
     registry: Registry,
@@ -218,7 +218,7 @@ impl Shard {
     }
 
     /// To the shard that pulls the stream, which may be this one.
-    fn to_stream(&mut self, home: usize, id: StreamId, what: ToStream) {
+    fn tell_home(&mut self, home: usize, id: StreamId, what: ToStream) {
         self.post(home, Message::ToStream(id, what));
     }
 
@@ -233,7 +233,7 @@ impl Shard {
     }
 
     /// To a shard with readers. A batch is lost where that shard is too far behind.
-    fn from_stream(&mut self, now: Now, shard: usize, id: StreamId, what: FromStream) {
+    fn tell_shard(&mut self, now: Now, shard: usize, id: StreamId, what: FromStream) {
         if shard == self.me {
             match what {
                 // Media takes the straight way: it asks nothing of the cores.

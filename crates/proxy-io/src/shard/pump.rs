@@ -134,8 +134,7 @@ impl Shard {
         let Self { watches, sockets, pump, server, .. } = self;
         let Some(watch) = watches.get_mut(&id) else { return true };
         for group in 0..sockets.groups() {
-            loop {
-                let Some(send) = watch.audience.udp_next(now.mono, group) else { break };
+            while let Some(send) = watch.audience.udp_next(now.mono, group) {
                 let offered = u32::try_from(send.to.len()).unwrap_or(u32::MAX);
                 let outcome = sockets.send(group, send.payload, send.segment, send.rtcp, send.to);
                 match outcome {
@@ -205,7 +204,7 @@ fn write_reader(
     let mut egress = io.egress.borrow_mut();
     loop {
         let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
-        watch.audience.slices(now.mono, key, &mut egress, scratch, &mut slices);
+        watch.audience.slices(now.mono, key, &egress, scratch, &mut slices);
         if slices.is_empty() {
             return took;
         }

@@ -140,7 +140,7 @@ impl Shard {
                 self.leave_audience(session);
                 if let Some(state) = self.sessions.get(&session) {
                     let (home, stream, reader) = (state.stream.home, state.stream.id, state.reader);
-                    self.to_stream(home, stream, ToStream::Pause(reader));
+                    self.tell_home(home, stream, ToStream::Pause(reader));
                 }
                 self.answer(now, id, Answer::Paused);
             }
@@ -207,7 +207,7 @@ impl Shard {
         self.asked.insert(id, number);
         let reader = reader.unwrap_or(ReaderId(number));
         let message = ToStream::Ask { ticket: Ticket(number), reader, ask };
-        self.to_stream(entry.home, entry.id, message);
+        self.tell_home(entry.home, entry.id, message);
     }
 
     pub(super) fn on_from_stream(&mut self, now: Now, id: StreamId, what: FromStream) {
@@ -322,7 +322,7 @@ impl Shard {
                     }
                 }
                 self.mark(entry.id);
-                self.to_stream(entry.home, entry.id, ToStream::Joined);
+                self.tell_home(entry.home, entry.id, ToStream::Joined);
             }
             Err(full) => {
                 tracing::warn!(stream = %entry.name, why = %full, "reader refused");
@@ -364,7 +364,7 @@ impl Shard {
             }
             _ => tracing::info!(stream = %stream.name, peer = %state.peer, ?reason, "reader ended"),
         }
-        self.to_stream(stream.home, stream.id, ToStream::Leave(state.reader));
+        self.tell_home(stream.home, stream.id, ToStream::Leave(state.reader));
         self.unwatch(now, stream);
     }
 

@@ -77,7 +77,7 @@ impl Shard {
             seats: Vec::new(),
         };
         self.watches.insert(entry.id, watch);
-        self.to_stream(entry.home, entry.id, ToStream::Subscribe { shard: self.me });
+        self.tell_home(entry.home, entry.id, ToStream::Subscribe { shard: self.me });
     }
 
     /// One session less; without any the shard forgets the stream.
@@ -86,7 +86,7 @@ impl Shard {
         watch.sessions = watch.sessions.saturating_sub(1);
         if watch.sessions == 0 {
             self.watches.remove(&entry.id);
-            self.to_stream(entry.home, entry.id, ToStream::Unsubscribe { shard: self.me });
+            self.tell_home(entry.home, entry.id, ToStream::Unsubscribe { shard: self.me });
         }
     }
 
