@@ -1,5 +1,7 @@
 //! What one value alone does not show.
 
+use rtsp_proto::url::Scheme;
+
 use crate::settings::{Settings, StreamOptions, User};
 
 /// The longest name of a stream.
@@ -66,6 +68,10 @@ pub(crate) fn whole_settings(settings: &Settings) -> Vec<(String, String)> {
     }
     let common = stream_options(&settings.defaults);
     for stream in &settings.streams {
+        if stream.source.scheme == Scheme::Rtsps {
+            let what = "rtsps:// sources are not supported yet: use rtsp://".to_owned();
+            found.push((format!("streams.{}.source", stream.name), what));
+        }
         // What is wrong with the defaults is said once.
         let own =
             stream_options(&stream.options).into_iter().filter(|wrong| !common.contains(wrong));
