@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
+use crate::advice;
 use crate::bus::{Bus, Message};
 use crate::entropy;
 use crate::listen::{self, Acceptor};
@@ -54,6 +55,7 @@ impl Proxy {
     /// # Errors
     /// An address that cannot be bound, or a thread that cannot be started.
     pub fn start(options: ProxyOptions) -> Result<Self, StartError> {
+        advice::file_descriptors(options.server.connections);
         let listeners = listen::bind(&options.bind, options.rtsp_port)
             .map_err(|(address, source)| StartError::Bind { address, source })?;
         let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();

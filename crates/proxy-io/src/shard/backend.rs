@@ -72,6 +72,8 @@ impl Shard {
                 if let Some(home) = self.homes.get_mut(&id) {
                     home.io.connecting = None;
                     if let Some(tcp) = home.io.tcp.take() {
+                        // A TEARDOWN may be among it; what the socket does not take at once is lost.
+                        let _written = tcp.stream.try_write(&tcp.unsent.borrow());
                         tcp.closing.set(true);
                         tcp.wake.notify_one();
                     }

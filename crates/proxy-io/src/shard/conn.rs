@@ -173,7 +173,10 @@ impl Shard {
     /// Gives the server what the connection's buffer holds.
     pub(super) fn offer_input(&mut self, now: Now, id: ConnId) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
-        conn.held = false;
+        if std::mem::take(&mut conn.held) {
+            // Its task may have stopped reading.
+            conn.io.wake.notify_one();
+        }
         let mut again = false;
         match self.server.handle(now.mono, id, &mut conn.input) {
             Intake::Ready => {}

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::UdpSocket;
@@ -240,7 +241,8 @@ async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
 async fn write_again(shard: Shared, group: usize, rtp: Rc<UdpSocket>, full: Rc<Notify>) {
     loop {
         full.notified().await;
-        if rtp.writable().await.is_err() {
+        // A full device queue, unlike a full socket, may never say when it has room again.
+        if let Ok(Err(_)) = tokio::time::timeout(TRY_AGAIN, rtp.writable()).await {
             return;
         }
         let now = clock::now();
@@ -256,6 +258,8 @@ async fn write_again(shard: Shared, group: usize, rtp: Rc<UdpSocket>, full: Rc<N
     }
 }
 
+/// How long a full socket is waited for before it is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// Datagrams from readers in one step.
 const RECEIVE_STEP: usize = 64;
 
