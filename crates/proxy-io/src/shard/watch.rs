@@ -1,5 +1,6 @@
 //! Streams that readers of this shard watch: an audience each, fed by the stream's home.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(super) struct Watch {
     /// Sessions that have set up a track.
     sessions: usize,
     pub(super) round: Round,
+    /// Readers whose lag counts what the kernel holds.
+    looked_at: Vec<ReaderKey>,
     /// By the reader's place in the audience.
     seats: Vec<Option<Seat>>,
 }
@@ -56,6 +59,22 @@ impl Watch {
         }
     }
 
+    /// Counts what the kernel holds for readers that are behind as their lag too.
+    fn look_into_kernel(&mut self, now: Now) {
+        let behind: Vec<ReaderKey> = self.audience.lagging(now.mono).map(|(key, _)| key).collect();
+        for key in self.looked_at.drain(..).filter(|key| !behind.contains(key)) {
+            self.audience.note_kernel_bytes(key, 0);
+        }
+        for key in &behind {
+            let Some(io) = self.seats.get(key.index()).and_then(|s| s.as_ref()?.io.as_ref()) else {
+                continue;
+            };
+            let held = socket_queue::unacknowledged(io.stream.as_fd()).unwrap_or(0);
+            self.audience.note_kernel_bytes(*key, held);
+        }
+        self.looked_at = behind;
+    }
+
     pub(super) fn seated(&self, key: ReaderKey) -> Option<&Seat> {
         self.seats.get(key.index())?.as_ref()
     }
@@ -74,6 +93,7 @@ impl Shard {
             audience: Audience::new(entry.fan_out.as_ref().clone(), TrackMask::EMPTY),
             sessions: 1,
             round: Round::Done,
+            looked_at: Vec::new(),
             seats: Vec::new(),
         };
         self.watches.insert(entry.id, watch);
@@ -112,6 +132,7 @@ impl Shard {
         let mut due = Vec::new();
         for (id, watch) in &mut self.watches {
             if watch.audience.poll_timeout().is_some_and(|at| at <= now.mono) {
+                watch.look_into_kernel(now);
                 watch.audience.handle_timeout(now.mono);
                 due.push(*id);
             }
