@@ -78,5 +78,14 @@ pub fn cpu_seconds(process: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
+/// How many file descriptors a process has open.
+///
+/// # Panics
+/// If there is no such process.
+#[must_use]
+pub fn open_files(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process").count()
+}
+
 /// `USER_HZ`, which is the same on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;

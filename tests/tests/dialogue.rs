@@ -125,6 +125,21 @@ fn keep_alives_come_within_a_short_timeout_while_playing_and_while_paused() {
 }
 
 #[test]
+fn the_pause_of_the_only_reader_reaches_the_backend_and_so_does_its_play() {
+    let camera = camera::start(CameraOptions::default());
+    let proxy = Proxy::of_camera(&camera.url(0), &[]);
+    let mut reader = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1, 2]);
+    let first = reader.next_media(1, SOON).expect("media").header();
+    reader.pause();
+    wait_count(&camera, Method::Pause, 1, SOON);
+    reader.receive(Duration::from_secs(1));
+    reader.play();
+    let again = reader.next_media(1, SOON).expect("media").header();
+    assert_eq!(again.ssrc, first.ssrc);
+    assert_eq!(deeds_since(&camera, 0)[3..], ["PLAY", "PAUSE", "PLAY"]);
+}
+
+#[test]
 fn a_backend_without_pause_is_torn_down_and_set_up_anew() {
     let camera = camera::start(CameraOptions::default());
     camera.fault(Fault::NoPause(true));

@@ -300,6 +300,41 @@ fn readers_that_vanish_from_their_ports_disturb_nobody() {
 }
 
 #[test]
+fn readers_that_come_and_go_in_every_state_leave_nothing_behind() {
+    let (camera, proxy) = start();
+    let url = proxy.url("cam");
+    let mut staying = RawReader::play_tracks(&url, Over::Tcp, &[1, 2]);
+    assert!(staying.next_media(1, SOON).is_some());
+    let process = proxy.process.id();
+    let before = sockets::open_files(process);
+    for round in 0..150 {
+        let over = if round % 2 == 0 { Over::Udp } else { Over::Tcp };
+        let mut reader = RawReader::connect(&url, over);
+        let state = round % 6;
+        if state > 0 {
+            reader.describe();
+        }
+        if state > 1 {
+            reader.set_up(1);
+        }
+        if state > 2 {
+            reader.play();
+        }
+        match state {
+            4 => drop(reader.pause()),
+            5 => reader.tear_down(),
+            // Cut off in the middle of a request.
+            _ => drop(reader.wire.send(b"GET_PARAMETER rtsp://")),
+        }
+    }
+    let settled = wait::until(SOON, || sockets::open_files(process) <= before);
+    assert!(settled, "{} files are open, {before} were", sockets::open_files(process));
+    staying.receive(Duration::from_millis(100));
+    assert_eq!(is_served(&mut staying), Ok(()));
+    assert_eq!(camera.sessions(0), 1);
+}
+
+#[test]
 fn silence_on_a_connection_before_its_first_request_harms_nobody() {
     let (_camera, proxy) = start();
     let address = SocketAddr::from(([127, 0, 0, 1], proxy.port()));
@@ -308,5 +343,6 @@ fn silence_on_a_connection_before_its_first_request_harms_nobody() {
         wire.send(b"DESCRIBE rtsp://127.0.0.1/ca");
     }
     let mut reader = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1, 2]);
+    assert!(reader.next_media(1, SOON).is_some());
     assert_eq!(is_served(&mut reader), Ok(()));
 }
