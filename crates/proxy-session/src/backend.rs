@@ -40,13 +40,11 @@ impl Stream {
                 }
                 self.answer_waiting(now);
             }
-            Event::Playing { .. } => {
-                if self.demand == Demand::Playing {
-                    self.playing = true;
-                    self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
-                    self.out.push_back(Output::Event(StreamEvent::Playing));
-                    self.answer_waiting(now);
-                }
+            Event::Playing { .. } if self.demand == Demand::Playing => {
+                self.playing = true;
+                self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
+                self.out.push_back(Output::Event(StreamEvent::Playing));
+                self.answer_waiting(now);
             }
             Event::Paused => {
                 self.out.push_back(Output::Event(StreamEvent::Paused));
