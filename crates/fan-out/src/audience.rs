@@ -8,12 +8,12 @@ use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch, frame_onto};
+use crate::batch::WireBatch;
 use crate::event::{AudienceEvent, Events, Lag, ReaderStats};
 use crate::group::{Greeting, Group};
 use crate::limits::FanOutLimits;
 use crate::log::{Floor, Log};
-use crate::reader::{Channels, Context, TcpReader};
+use crate::reader::{Context, TcpReader, framed, unusual};
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
 
@@ -168,7 +168,7 @@ impl<A: Copy> Audience<A> {
 
     /// Appends a batch and evicts what nobody needs or what exceeds the limits.
     pub fn publish(&mut self, now: Instant, batch: Arc<WireBatch>) {
-        self.log.append(batch);
+        self.log.append(now, batch);
         self.evict(now);
         if self.tick.is_none() && self.tcp > 0 {
             self.tick = Some(now + TICK);
@@ -251,6 +251,19 @@ impl<A: Copy> Audience<A> {
         self.slots.insert(Slot { generation: key.generation, reader });
         self.joined = self.joined.wrapping_add(1);
         Ok(key)
+    }
+
+    /// Takes tracks out of what a reader gets, for it goes on with `tracks` alone: no further
+    /// packet, report or catch-up of the others but the end of a frame already cut. Nothing of
+    /// those it keeps is lost, repeated or delayed; tracks it did not have are not added.
+    pub fn keep_tracks(&mut self, now: Instant, key: ReaderKey, tracks: TrackMask) {
+        if let Some((reader, mut cx)) = self.tcp_reader(now, key) {
+            reader.keep_tracks(&mut cx, tracks);
+        } else if let Some(&Reader::Udp { group, .. }) = self.slot(key).map(|slot| &slot.reader)
+            && let Some(group) = self.groups.get_mut(group)
+        {
+            group.keep_tracks(key, tracks, &self.log);
+        }
     }
 
     /// Removes a reader. What its [`Egress`](crate::Egress) still holds belongs to its connection.
@@ -376,7 +389,7 @@ impl<A: Copy> Audience<A> {
         let mut needed = None;
         while let Some(front) = self.log.front() {
             if !self.log.is_over(&self.limits) {
-                let age = now.saturating_duration_since(front.batch.at());
+                let age = now.saturating_duration_since(front.since);
                 let is_old = age > self.limits.lag_max_age;
                 let goes = match self.log.floor(self.video) {
                     Floor::Kept => false,
@@ -439,33 +452,6 @@ impl<A> fmt::Debug for Audience<A> {
             .field("log_bytes", &self.log.bytes())
             .finish_non_exhaustive()
     }
-}
-
-/// The channels of the tracks in `mask`, or `None` where all are the usual ones.
-fn unusual(mut channels: TcpChannels, mask: TrackMask) -> Option<Channels> {
-    channels.retain(|(track, ..)| mask.contains(*track));
-    let usual = |&(track, rtp, rtcp): &(TrackId, u8, u8)| track.usual_channels() == (rtp, rtcp);
-    if channels.iter().all(usual) { None } else { Some(channels.into_boxed_slice()) }
-}
-
-/// The prologue as `$` frames, last one first.
-fn framed(
-    prologue: &[(TrackId, Bytes)],
-    mask: TrackMask,
-    channels: Option<&Channels>,
-) -> Vec<Bytes> {
-    let is_sendable = |report: &Bytes| !report.is_empty() && report.len() <= MAX_BATCH_BYTES;
-    prologue
-        .iter()
-        .rev()
-        .filter(|(track, report)| mask.contains(*track) && is_sendable(report))
-        .map(|(track, report)| {
-            let channel = crate::reader::channel(channels, *track, EntryKind::Report);
-            let mut frame = Vec::with_capacity(report.len() + crate::FRAME_HEADER_BYTES);
-            frame_onto(&mut frame, channel, report);
-            frame.into()
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(crate) struct Greeting<A> {
     /// The end of the log when it joined.
     joined: u64,
     /// What is left of it, last one first.
-    reports: Vec<(A, Bytes)>,
+    reports: Vec<(TrackId, A, Bytes)>,
 }
 
 /// What was offered last.
@@ -78,7 +78,7 @@ impl<A: Copy> Greeting<A> {
             .into_iter()
             .rev()
             .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
-            .filter_map(|(track, report)| Some((address(track)?, report)))
+            .filter_map(|(track, report)| Some((track, address(track)?, report)))
             .collect();
         Self { key, tracks, wait, joined, reports }
     }
@@ -122,19 +122,44 @@ impl<A: Copy> Group<A> {
         self.remove(key, log);
     }
 
-    /// Takes a reader out of every list; those behind it move up, and so does the place.
+    /// A reader goes on with `tracks` alone.
+    pub(crate) fn keep_tracks(&mut self, key: ReaderKey, tracks: TrackMask, log: &Log) {
+        if let Some(place) = self.greetings.iter().position(|greeting| greeting.key == key)
+            && let Some(greeting) = self.greetings.get_mut(place)
+        {
+            greeting.tracks.retain(|(track, ..)| tracks.contains(*track));
+            greeting.reports.retain(|(track, ..)| tracks.contains(*track));
+            // One with nothing left to say would stand in the way of those after it.
+            if greeting.reports.is_empty()
+                && let Some(greeting) = self.greetings.remove(place)
+            {
+                self.seat(greeting);
+            }
+        }
+        self.unseat(key, log, |track| !tracks.contains(track));
+    }
+
+    /// Takes a reader out of every list.
     fn remove(&mut self, key: ReaderKey, log: &Log) {
-        self.offered = None;
         self.greetings.retain(|greeting| greeting.key != key);
+        self.unseat(key, log, |_| true);
+    }
+
+    /// Takes a reader out of the lists of the tracks that `goes` names; those behind it move up,
+    /// and so does the place.
+    fn unseat(&mut self, key: ReaderKey, log: &Log, goes: impl Fn(TrackId) -> bool) {
+        self.offered = None;
         let current = log.get(self.main.place.pos).map(|entry| entry.batch.track());
         for (index, seats) in self.tracks.iter_mut().enumerate() {
-            if let Some(seat) = seats.remove(key)
-                && current.is_some_and(|track| track.index() == index)
+            let track = TrackId(index as u8);
+            if goes(track)
+                && let Some(seat) = seats.remove(key)
+                && current == Some(track)
             {
                 self.main.vacate(seat);
             }
         }
-        for chase in &mut self.chases {
+        for chase in self.chases.iter_mut().filter(|chase| goes(chase.track)) {
             if let Some(seat) = chase.seats.remove(key) {
                 chase.sending.vacate(seat);
             }
@@ -208,8 +233,10 @@ impl<A: Copy> Group<A> {
             }
             self.offered = None;
             let is_wanted = chase.wants(entry, base);
+            // Who joined live begins anywhere.
+            let begins_with_key = chase.since.is_some() && !chase.has_begun;
             let is_video = entry.is_media() && shared.video.contains(chase.track);
-            if is_wanted && is_video && !chase.has_begun {
+            if is_wanted && is_video && begins_with_key {
                 // What is left would begin in the middle of a unit.
                 let mut chase = self.chases.swap_remove(index);
                 chase.seats.hold_all(None);
@@ -274,7 +301,7 @@ impl<A: Copy> Group<A> {
     pub(crate) fn offer(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
         // A reader gets what was published after it joined: it has to be seated before that goes
         // out.
-        if let Some((_, report)) = self.greetings.front().and_then(|first| first.reports.last()) {
+        if let Some((.., report)) = self.greetings.front().and_then(|first| first.reports.last()) {
             let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
             return Some(Offer { side: Side::Greeting, count: 1, run });
         }
@@ -299,7 +326,7 @@ impl<A: Copy> Group<A> {
                 self.start_waiting(now, shared, entry);
             }
             let seats = self.tracks.get(entry.batch.track().index());
-            let waits_since = entry.batch.at();
+            let waits_since = entry.since;
             if let Some((run, count)) =
                 self.main.next_run(now, shared, seats, entry, waits_since, segments)
             {
@@ -381,7 +408,7 @@ impl<A: Copy> Group<A> {
         let offer = self.offered.as_ref()?;
         let (sending, seats) = match offer.side {
             Side::Greeting => {
-                let (to, report) = self.greetings.front()?.reports.last()?;
+                let (_, to, report) = self.greetings.front()?.reports.last()?;
                 let to = std::slice::from_ref(to);
                 return Some(UdpSend { payload: report, segment: None, rtcp: true, to });
             }

@@ -67,7 +67,7 @@ impl TcpReader {
     fn age(&self, now: Instant, log: &Log) -> Duration {
         let pos = self.next_pos();
         let oldest = match log.get(pos) {
-            Some(entry) => entry.batch.at(),
+            Some(entry) => entry.since,
             None if pos < log.base() => log.gone_at().unwrap_or(now),
             None => return Duration::ZERO,
         };
@@ -125,7 +125,7 @@ impl TcpReader {
         }
         let range = CatchUp { track, place: key, until: self.cursor.pos };
         let bytes = self.lag(cx.now, cx.log).bytes + range.left(cx.log).bytes;
-        let oldest = cx.log.get(key.pos).unwrap_or(entry).batch.at();
+        let oldest = cx.log.get(key.pos).unwrap_or(entry).since;
         let age = cx.now.saturating_duration_since(oldest.max(self.since));
         age < cx.limits.burst_grace || (age < cx.limits.shed_age && bytes < cx.limits.shed_bytes)
     }
@@ -219,7 +219,7 @@ impl TcpReader {
     }
 
     /// The log has evicted what it still needed.
-    fn overtaken(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn overtaken(&mut self, cx: &mut Context<'_>) {
         if self.cursor.pos >= cx.log.base() {
             // Only the beginning of a unit is gone: the track waits for the next one.
             if let Some(range) = self.catch_up {
@@ -276,7 +276,7 @@ impl TcpReader {
     }
 
     /// What its tracks have from `place` to the end of the log.
-    fn ahead_of(&self, log: &Log, place: Place) -> Amount {
+    pub(crate) fn ahead_of(&self, log: &Log, place: Place) -> Amount {
         let mut sum = Amount::default();
         for pos in place.pos..log.end() {
             if let Some(entry) = log.get(pos)

@@ -80,6 +80,8 @@ pub(crate) struct Entry {
     pub(crate) key: Option<Place>,
     /// How far the first number is ahead of the last one of the track before it.
     pub(crate) step: u64,
+    /// When it was appended: nobody has been behind with it for longer, whenever it arrived.
+    pub(crate) since: Instant,
     /// Whether its interleaved form is counted.
     is_framed: Cell<bool>,
 }
@@ -123,7 +125,7 @@ pub(crate) struct Log {
     reports: usize,
     /// When the newest media entry arrived.
     media_at: Option<Instant>,
-    /// When the newest of the evicted entries had arrived.
+    /// When the newest of the evicted entries had been appended.
     gone_at: Option<Instant>,
 }
 
@@ -178,7 +180,7 @@ impl Log {
         }
     }
 
-    /// When the newest of the evicted entries had arrived.
+    /// When the newest of the evicted entries had been appended.
     pub(crate) fn gone_at(&self) -> Option<Instant> {
         self.gone_at
     }
@@ -205,9 +207,10 @@ impl Log {
     }
 
     /// Appends an entry and returns its position.
-    pub(crate) fn append(&mut self, batch: Arc<WireBatch>) -> u64 {
+    pub(crate) fn append(&mut self, now: Instant, batch: Arc<WireBatch>) -> u64 {
         let pos = self.end();
-        let mut entry = Entry { batch, key: None, step: 0, is_framed: Cell::new(false) };
+        let mut entry =
+            Entry { batch, key: None, step: 0, since: now, is_framed: Cell::new(false) };
         let held = entry.bytes();
         let batch = &entry.batch;
         match batch.seqs {
@@ -311,7 +314,7 @@ impl Log {
         if entry.is_framed.get() {
             self.framed.set(self.framed.get() - entry.framed_bytes());
         }
-        self.gone_at = Some(entry.batch.at());
+        self.gone_at = Some(entry.since);
         if let Some(state) = self.tracks.get_mut(entry.batch.track().index())
             && state.key.is_some_and(|key| key.pos < self.base)
         {

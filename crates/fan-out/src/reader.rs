@@ -14,7 +14,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::batch::{EntryKind, FRAME_HEADER_BYTES, frame_onto};
+use crate::audience::TcpChannels;
+use crate::batch::{EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, frame_onto};
 use crate::event::{Events, ReaderStats};
 use crate::limits::FanOutLimits;
 use crate::log::{Amount, Log, Place};
@@ -156,6 +157,33 @@ impl TcpReader {
         self.shed = self.shed.intersect(video);
     }
 
+    /// It goes on with `tracks` alone, as if it had never had the others.
+    pub(crate) fn keep_tracks(&mut self, cx: &mut Context<'_>, tracks: TrackMask) {
+        let kept = self.mask.intersect(tracks);
+        if self.is_cut || kept == self.mask {
+            return;
+        }
+        // What the log has evicted is told while it is known that the reader was to get it.
+        if self.needs() < cx.log.base() {
+            self.overtaken(cx);
+        }
+        let reports: SmallVec<[u8; 4]> =
+            kept.iter().map(|track| self.channel(track, EntryKind::Report)).collect();
+        self.private.retain(|frame| frame.get(1).is_none_or(|channel| reports.contains(channel)));
+        self.sent = kept
+            .iter()
+            .map(|track| self.sent.get(self.mask.rank(track)).copied().unwrap_or_default())
+            .collect();
+        self.mask = kept;
+        self.wait = self.wait.intersect(kept);
+        self.shed = self.shed.intersect(kept);
+        self.unsure = self.unsure.intersect(kept);
+        self.catch_up = self.catch_up.filter(|range| kept.contains(range.track));
+        self.pads = false;
+        let ahead = self.catch_up.map_or_else(Amount::default, |range| range.left(cx.log));
+        self.passed = cx.log.appended(kept).minus(self.ahead_of(cx.log, self.cursor)).minus(ahead);
+    }
+
     /// The pieces of the log it gets next, as far as no decision is due.
     pub(crate) fn pieces<'l>(&self, log: &'l Log, limits: &FanOutLimits) -> Pieces<'l> {
         Pieces {
@@ -289,6 +317,33 @@ impl TcpReader {
     pub(crate) fn channel(&self, track: TrackId, kind: EntryKind) -> u8 {
         channel(self.channels.as_ref(), track, kind)
     }
+}
+
+/// The channels of the tracks in `mask`, or `None` where all are the usual ones.
+pub(crate) fn unusual(mut channels: TcpChannels, mask: TrackMask) -> Option<Channels> {
+    channels.retain(|(track, ..)| mask.contains(*track));
+    let usual = |&(track, rtp, rtcp): &(TrackId, u8, u8)| track.usual_channels() == (rtp, rtcp);
+    if channels.iter().all(usual) { None } else { Some(channels.into_boxed_slice()) }
+}
+
+/// The prologue as `$` frames, last one first.
+pub(crate) fn framed(
+    prologue: &[(TrackId, Bytes)],
+    mask: TrackMask,
+    channels: Option<&Channels>,
+) -> Vec<Bytes> {
+    let is_sendable = |report: &Bytes| !report.is_empty() && report.len() <= MAX_BATCH_BYTES;
+    prologue
+        .iter()
+        .rev()
+        .filter(|(track, report)| mask.contains(*track) && is_sendable(report))
+        .map(|(track, report)| {
+            let channel = channel(channels, *track, EntryKind::Report);
+            let mut frame = Vec::with_capacity(report.len() + FRAME_HEADER_BYTES);
+            frame_onto(&mut frame, channel, report);
+            frame.into()
+        })
+        .collect()
 }
 
 /// The channel for a track's media or reports, the usual one where none was asked for.

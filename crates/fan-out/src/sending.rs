@@ -26,7 +26,8 @@ pub(crate) struct Chase<A> {
     pub(crate) sending: Sending,
     /// Reports before this position are not for these readers: they have had them, or better ones.
     pub(crate) reports_from: u64,
-    /// Nothing has waited for these readers longer than since then.
+    /// When their key unit became known: nothing has waited for these readers longer. `None` for
+    /// those who begin with whatever comes.
     pub(crate) since: Option<Instant>,
     /// Whether any of them has been sent anything of it.
     pub(crate) has_begun: bool,
@@ -53,8 +54,7 @@ impl<A: Copy> Chase<A> {
             }
             let entry = shared.log.get(pos)?;
             let seats = self.wants(entry, pos).then_some(&self.seats);
-            let at = entry.batch.at();
-            let waits_since = self.since.map_or(at, |since| since.max(at));
+            let waits_since = self.since.map_or(entry.since, |since| since.max(entry.since));
             let run = self.sending.next_run(now, shared, seats, entry, waits_since, segments);
             if run.is_some() {
                 return run;

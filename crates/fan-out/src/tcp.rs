@@ -103,7 +103,7 @@ impl<A: Copy> Audience<A> {
         }
     }
 
-    fn tcp_reader(
+    pub(crate) fn tcp_reader(
         &mut self,
         now: Instant,
         key: ReaderKey,

@@ -40,6 +40,10 @@ impl Source {
         Self { builder: WireBatchBuilder::new(track), track, next: FIRST }
     }
 
+    pub(crate) fn track(&self) -> TrackId {
+        self.track
+    }
+
     /// Leaves out `count` numbers.
     pub(crate) fn lose(&mut self, count: u64) {
         self.next = self.next.plus(count);

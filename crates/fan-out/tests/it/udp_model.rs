@@ -53,6 +53,10 @@ enum Step {
     Leave {
         reader: usize,
     },
+    Keep {
+        reader: usize,
+        tracks: u8,
+    },
     Segments {
         group: usize,
         segments: usize,
@@ -73,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..GROUPS, 1..1_u8 << TRACKS, prop_oneof![Just(Start::Live), Just(Start::KeyFrame)], any::<bool>())
             .prop_map(|(group, tracks, start, prologue)| Step::Join { group, tracks, start, prologue }),
         2 => (0..12_usize).prop_map(|reader| Step::Leave { reader }),
+        2 => (0..12_usize, 0..1_u8 << TRACKS).prop_map(|(reader, tracks)| Step::Keep { reader, tracks }),
         1 => (0..GROUPS, 1..5_usize).prop_map(|(group, segments)| Step::Segments { group, segments }),
         1 => prop_oneof![5 => (0..GROUPS).prop_map(|group| Step::Drain { group }), 1 => Just(Step::Clear)],
     ]
@@ -91,7 +96,9 @@ struct Reader {
     number: u32,
     key: ReaderKey,
     group: usize,
+    /// What it joined for, and what it has not given up since.
     mask: TrackMask,
+    kept: TrackMask,
     start: Start,
     prologue: bool,
     joined_at: usize,
@@ -180,6 +187,7 @@ impl World {
             key,
             group,
             mask,
+            kept: mask,
             start,
             prologue,
             joined_at: self.entries,
@@ -197,7 +205,12 @@ impl World {
         assert!(send.to.len() <= 64 && send.payload.len() <= 65_507);
         assert!(send.segment.is_none() || send.payload.len() > size);
         for (index, to) in send.to.iter().enumerate().take(sent + usize::from(failed)) {
-            assert!(self.readers.iter().any(|reader| reader.number == to / 1000), "one that left");
+            let reader = self.readers.iter().find(|reader| reader.number == to / 1000);
+            let reader = reader.expect("one that is here");
+            let track = reader.kept.iter().find(|track| {
+                [false, true].iter().any(|rtcp| address(reader.number, *track, *rtcp) == *to)
+            });
+            assert!(track.is_some(), "a track that was given up");
             let mailbox = self.mail.entry(*to).or_default();
             for datagram in send.payload.chunks(size) {
                 if index == sent {
@@ -245,6 +258,14 @@ impl World {
                     self.check(&reader, false);
                 }
             }
+            Step::Keep { reader, tracks } => {
+                if let Some(reader) = self.readers.get_mut(*reader) {
+                    let kept: TrackMask =
+                        (0..TRACKS).filter(|track| tracks >> track & 1 == 1).map(TrackId).collect();
+                    self.stage.keep_tracks(self.now, reader.key, kept);
+                    reader.kept = reader.kept.intersect(kept);
+                }
+            }
             Step::Segments { group, segments } => self.stage.limit_segments(*group, *segments),
             Step::Clear => {
                 self.stage.clear();
@@ -280,6 +301,7 @@ impl World {
             }
             let prologues = rtcp.reports.iter().filter(|name| *name == "prologue").count();
             assert!(prologues <= usize::from(reader.prologue));
+            let is_end = is_end && reader.kept.contains(track);
             missing += self.check_track(reader, track, &media.numbers, is_plain, is_end);
         }
         assert_eq!((stats.packets, stats.send_errors), (packets as u64, refused as u64));

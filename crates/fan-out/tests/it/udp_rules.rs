@@ -217,6 +217,21 @@ fn a_blocked_socket_loses_what_is_older_than_200_ms_and_no_more() {
 }
 
 #[test]
+fn what_is_published_long_after_it_arrived_is_not_late_for_that() {
+    let (t0, mut stage, mut net, mut video) =
+        (origin(), stage(), Net::default(), Source::new(VIDEO));
+    with_readers(&mut stage, t0, 2, Start::KeyFrame);
+    let key = video.next;
+    let (first, now) = (video.batch(t0, 2, 100), t0 + ms(900));
+    video.note_key(key);
+    stage.publish(now, first);
+    stage.publish(now, video.batch(t0 + ms(10), 2, 100));
+    net.drain(&mut stage, now + ms(100), 0);
+    assert!((0..2).all(|reader| net.media(reader, VIDEO) == numbers(0, 4)));
+    assert_eq!(events(&mut stage), []);
+}
+
+#[test]
 fn what_the_log_evicts_under_a_blocked_socket_is_counted() {
     let limits = FanOutLimits { log_max_bytes: 50_000, ..FanOutLimits::default() };
     let (t0, mut net, mut video) = (origin(), Net::default(), Source::new(VIDEO));
@@ -252,6 +267,23 @@ fn a_reader_that_loses_the_beginning_of_its_unit_waits_for_the_next_one() {
     stage.publish(t0, video.key(t0, 1, 100));
     net.drain(&mut stage, t0, 0);
     assert_eq!(net.media(0, VIDEO), [next]);
+}
+
+#[test]
+fn a_live_reader_goes_on_live_when_the_log_loses_what_it_was_to_begin_with() {
+    let limits = FanOutLimits { log_max_bytes: 50_000, ..FanOutLimits::default() };
+    let (t0, mut net, mut video) = (origin(), Net::default(), Source::new(VIDEO));
+    let mut stage: Stage = Audience::new(limits, TrackMask::of(VIDEO));
+    with_readers(&mut stage, t0, 2, Start::Live);
+    stage.publish(t0, video.batch(t0, 10, 1000));
+    net.send(&mut stage, t0, 0, 1, false);
+    stage.publish(t0, video.batch(t0, 10, 1000));
+    assert!(stage.join(t0, udp(2, 0, both(), Start::Live)).is_ok());
+    for _ in 0..10 {
+        stage.publish(t0, video.batch(t0, 10, 1000));
+    }
+    net.drain(&mut stage, t0, 0);
+    assert_eq!(net.media(2, VIDEO).last(), Some(&(video.next.0 - 1)));
 }
 
 #[test]
