@@ -76,7 +76,7 @@ impl Shard {
             // Their statistics have no reader yet; they count as a sign of life in the server.
             Output::Rtcp { .. } => {}
             Output::SessionEnded { session, reason } => self.end_session(now, session, reason),
-            Output::TracksChanged { session, tracks } => self.change_tracks(session, &tracks),
+            Output::TracksChanged { session, tracks } => self.change_tracks(now, session, &tracks),
             Output::Resume { conn } => {
                 if self.offer_input(now, conn) {
                     self.resume_later(conn);
@@ -389,15 +389,31 @@ impl Shard {
         }
     }
 
-    fn change_tracks(&mut self, session: SessionId, tracks: &[usize]) {
+    fn change_tracks(&mut self, now: Now, session: SessionId, tracks: &[usize]) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        state.transports.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
+        let (kept, gone): (SmallVec<_>, SmallVec<[_; 2]>) = state
+            .transports
+            .iter()
+            .copied()
+            .partition(|(track, _)| tracks.contains(&usize::from(track.0)));
+        state.transports = kept;
         state.sources.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
         let mut mask = TrackMask::EMPTY;
         for (track, _) in &state.transports {
             mask.insert(*track);
         }
-        let _ = mask;
+        let (stream, joined, ip) = (state.stream.id, state.joined, state.peer.ip());
+        for (_, transport) in gone {
+            if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
+                self.routes.remove(SocketAddr::new(ip, rtcp), self.me);
+            }
+        }
+        if let Some(key) = joined
+            && let Some(watch) = self.watches.get_mut(&stream)
+        {
+            watch.audience.keep_tracks(now.mono, key, mask);
+            self.mark(stream);
+        }
     }
 
     fn end_readers(&mut self, now: Now, id: StreamId, why: &Arc<str>) {
