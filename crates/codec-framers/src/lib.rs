@@ -31,7 +31,7 @@ pub use crate::glancer::Glancer;
 pub use crate::params::{
     MAX_PARAMETER_SET_BYTES, MAX_PARAMETER_SETS, ParameterSet, ParameterSetKind, ParameterSets,
 };
-pub use crate::unit::{MAX_HEADER_PACKETS, UnitTracker};
+pub use crate::unit::{MAX_HEADER_PACKETS, UnitStart, UnitTracker};
 
 #[cfg(test)]
 mod testing;

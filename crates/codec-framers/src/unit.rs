@@ -18,9 +18,18 @@ pub struct UnitTracker {
     unit: Option<Unit>,
 }
 
+/// Where a unit began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnitStart {
+    /// The number of its first packet seen.
+    pub seq: ExtSeq,
+    /// That packet's timestamp.
+    pub timestamp: RtpTime,
+}
+
 #[derive(Clone, Debug)]
 struct Unit {
-    first: ExtSeq,
+    first: UnitStart,
     last: ExtSeq,
     timestamp: RtpTime,
     packets: u32,
@@ -52,7 +61,7 @@ impl UnitTracker {
             self.unit = None;
         }
         let unit = self.unit.get_or_insert(Unit {
-            first: seq,
+            first: UnitStart { seq, timestamp },
             last: seq,
             timestamp,
             packets: 0,
@@ -67,9 +76,15 @@ impl UnitTracker {
         unit.ended = glance.unit_end;
         if glance.random_access && !unit.reported {
             unit.reported = true;
-            return Some(unit.first);
+            return Some(unit.first.seq);
         }
         None
+    }
+
+    /// Where the unit now arriving began, as long as it is not known whether it is a key unit: a
+    /// later answer of [`Self::on_packet`] may name that packet, and none before it.
+    pub fn undecided(&self) -> Option<UnitStart> {
+        self.unit.as_ref().filter(|unit| !unit.reported).map(|unit| unit.first)
     }
 }
 
@@ -88,6 +103,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SETS: Glance = Glance {
         random_access: false,
@@ -189,11 +205,55 @@ mod tests {
         assert_eq!(answers(&packets), [(3, 1)]);
     }
 
+    /// Feeds `(number, timestamp, glance)` and says where a reader that joins then may begin.
+    fn undecided_after(packets: &[(u64, u32, Glance)]) -> Option<(u64, u32)> {
+        let mut tracker = UnitTracker::new();
+        for &(seq, timestamp, glance) in packets {
+            let _known = tracker.on_packet(ExtSeq(seq), RtpTime(timestamp), glance);
+        }
+        tracker.undecided().map(|first| (first.seq.0, first.timestamp.0))
+    }
+
+    #[test]
+    fn a_unit_is_undecided_from_its_first_packet_until_it_is_told_to_be_key() {
+        let packets = [(1, 0, marked(OTHER)), (2, 9, SETS), (3, 10, SETS), (4, 10, KEY)];
+        assert_eq!(undecided_after(&[]), None);
+        assert_eq!(undecided_after(&packets[..1]), Some((1, 0)));
+        assert_eq!(undecided_after(&packets[..2]), Some((2, 9)));
+        assert_eq!(undecided_after(&packets[..3]), Some((2, 9)));
+        assert_eq!(undecided_after(&packets), None);
+    }
+
     #[test]
     fn packets_without_any_picture_do_not_make_one_endless_unit() {
         let mut packets: Vec<_> = (0..1000).map(|n| (n, n as u32, SETS)).collect();
         packets.push((1000, 1000, KEY));
         let [(1000, first)] = answers(&packets)[..] else { panic!() };
         assert!(first >= 1000 - u64::from(MAX_HEADER_PACKETS), "{first}");
+    }
+
+    fn glance() -> impl Strategy<Value = Glance> {
+        let foreign = Glance { foreign: true, ..Glance::default() };
+        prop::sample::select(vec![SETS, KEY, KEY_WITHIN, OTHER, foreign])
+            .prop_flat_map(|glance| prop::sample::select(vec![glance, marked(glance)]))
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_unit_begins_below_the_one_undecided_before_it_was_known(
+            packets in prop::collection::vec((1..3_u64, 0..3_u32, glance()), 1..60),
+        ) {
+            let mut tracker = UnitTracker::new();
+            let (mut seq, mut timestamp) = (ExtSeq(0), RtpTime(0));
+            for (step, time, glance) in packets {
+                seq = seq.plus(step);
+                timestamp = timestamp.plus(time);
+                let bound = tracker.undecided().map_or(seq, |first| first.seq);
+                if let Some(first) = tracker.on_packet(seq, timestamp, glance) {
+                    prop_assert!(first >= bound);
+                    prop_assert_eq!(tracker.undecided(), None);
+                }
+            }
+        }
     }
 }
