@@ -57,6 +57,7 @@ fn over_tcp_a_track_kept_is_caught_up_to_its_end() {
         player.write(&mut stage, t0, 150);
     }
     stage.keep_tracks(t0, player.key, TrackMask::of(VIDEO));
+    assert_eq!(stage.lag(t0, player.key).map(|lag| lag.bytes), Some(200));
     stage.publish(t0, audio.batch(t0, 1, 100));
     stage.publish(t0, video.batch(t0, 1, 100));
     player.drain(&mut stage, t0);
