@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask TASK`.
 
+mod bench;
 mod command;
 mod test;
 mod tidy;
@@ -24,6 +25,12 @@ const TASKS: &[Task] = &[
         about: "all tests, with the real programs they need (installed if missing); --long adds the \
                 long forms",
         run: test::run,
+    },
+    Task {
+        name: "bench",
+        options: "[--quick] [--readers N,N,..] [--seconds N] [--json FILE] ..",
+        about: "the proxy under load, against a bare sending loop; `bench --help` tells more",
+        run: bench::run,
     },
     Task {
         name: "tools",

@@ -1,0 +1,94 @@
+//! What the readers saw in one measurement.
+
+use serde::{Deserialize, Serialize};
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// Length of the measurement.
+    pub(crate) seconds: f64,
+    /// The smallest receive buffer that a reader's socket has, in bytes.
+    pub(crate) receive_buffer: usize,
+    /// RTP packets that all readers got.
+    pub(crate) packets: u64,
+    /// Their bytes, headers included.
+    pub(crate) bytes: u64,
+    /// Frames that were to be seen by all readers, each counted once per reader.
+    pub(crate) frames: u64,
+    pub(crate) lost_packets: u64,
+    pub(crate) lost_frames: u64,
+    /// Packets that came twice or late.
+    pub(crate) repeated: u64,
+    /// Datagrams that the kernel dropped because a reader's socket was full.
+    pub(crate) dropped_at_sockets: u64,
+    /// Connections that ended.
+    pub(crate) closed: usize,
+    /// CPU time of the process that sent, in nanoseconds.
+    pub(crate) cpu_nanos: u64,
+    /// CPU time of the readers' process.
+    pub(crate) readers_cpu_nanos: u64,
+    /// Resident memory of the process that sent, in bytes, at the end.
+    pub(crate) resident: u64,
+    /// From the camera's sending of a frame's last packet to its arrival at a reader, in
+    /// milliseconds.
+    pub(crate) latency: Spread,
+    /// From sending PLAY to the last packet of the first key frame, in milliseconds.
+    pub(crate) first_key: Spread,
+}
+
+/// Where the values of a sample lie.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Spread {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
+    pub(crate) count: usize,
+}
+
+impl Spread {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| {
+            let index = (values.len() as f64 * share).ceil() as usize;
+            values.get(index.saturating_sub(1)).copied().unwrap_or_default()
+        };
+        let max = values.last().copied().unwrap_or_default();
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max, count: values.len() }
+    }
+}
+
+impl Measured {
+    /// Packets delivered per second of the sender's CPU time.
+    pub(crate) fn packets_per_cpu_second(&self) -> f64 {
+        self.packets as f64 * 1e9 / self.cpu_nanos.max(1) as f64
+    }
+
+    pub(crate) fn megabits_per_second(&self) -> f64 {
+        self.bytes as f64 * 8.0 / 1e6 / self.seconds.max(0.001)
+    }
+
+    /// The share of one core that the sender used.
+    pub(crate) fn cpu_share(&self) -> f64 {
+        self.cpu_nanos as f64 / 1e9 / self.seconds.max(0.001)
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost_packets == 0 && self.lost_frames == 0 && self.repeated == 0 && self.closed == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_so_many_do_not_exceed() {
+        let spread = Spread::of((1..=1000).rev().map(f64::from).collect());
+        assert_eq!((spread.p50, spread.p99, spread.p999), (500.0, 990.0, 999.0));
+        assert_eq!((spread.max, spread.count), (1000.0, 1000));
+        let one = Spread::of(vec![3.0]);
+        assert_eq!((one.p50, one.p99, one.max), (3.0, 3.0, 3.0));
+        assert_eq!(Spread::of(Vec::new()).count, 0);
+    }
+}

@@ -1,0 +1,193 @@
+//! What readers get, packet by packet and frame by frame.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use test_camera::Stamp;
+
+use crate::recording::RTP_HEADER;
+
+/// What all readers of a stream share.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    /// The number that counting begins at.
+    base: Option<u64>,
+    /// Packets of each frame.
+    sizes: Vec<u16>,
+    /// The newest frame seen by anyone.
+    newest: u64,
+    /// Milliseconds from the camera to a reader for each frame and reader, while they are wanted.
+    latencies: Option<Vec<f64>>,
+}
+
+/// Frames before the first one seen that a reader may still be given.
+const EARLIER: u64 = 1_000;
+/// Frames that are counted; no measurement is as long.
+const MAX_FRAMES: usize = 100_000;
+
+impl Frames {
+    /// The number after the newest frame.
+    pub(crate) fn next(&self) -> u64 {
+        self.newest + 1
+    }
+
+    /// Begins to note latencies.
+    pub(crate) fn note_latencies(&mut self) {
+        self.latencies = Some(Vec::new());
+    }
+
+    /// The latencies noted.
+    pub(crate) fn take_latencies(&mut self) -> Vec<f64> {
+        self.latencies.take().unwrap_or_default()
+    }
+
+    fn place(&mut self, stamp: &Stamp) -> Option<usize> {
+        let base = *self.base.get_or_insert_with(|| stamp.frame.saturating_sub(EARLIER));
+        let place = usize::try_from(stamp.frame.checked_sub(base)?).ok()?;
+        if place >= MAX_FRAMES {
+            return None;
+        }
+        if self.sizes.len() <= place {
+            self.sizes.resize(place + 1, 0);
+        }
+        *self.sizes.get_mut(place)? = stamp.packets;
+        self.newest = self.newest.max(stamp.frame);
+        Some(place)
+    }
+}
+
+/// One reader.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// Packets that came twice or late.
+    pub(crate) repeated: u64,
+    /// When PLAY was sent, by the wall clock.
+    pub(crate) asked: Option<Duration>,
+    /// From then until the first key frame was whole.
+    pub(crate) first_key: Option<Duration>,
+    last_seq: Option<u16>,
+    /// Packets of each frame.
+    counts: Vec<u16>,
+    newest: u64,
+}
+
+/// What did not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Loss {
+    pub(crate) packets: u64,
+    pub(crate) frames: u64,
+}
+
+impl Tally {
+    /// Counts an RTP packet that arrived at `at` by the wall clock.
+    pub(crate) fn take(&mut self, frames: &mut Frames, packet: &[u8], at: Duration) {
+        let Some((&[_, _, s0, s1, ..], payload)) = packet.split_first_chunk::<RTP_HEADER>() else {
+            return;
+        };
+        self.packets += 1;
+        self.bytes += packet.len() as u64;
+        let seq = u16::from_be_bytes([s0, s1]);
+        if self.last_seq.is_some_and(|last| seq.wrapping_sub(last).cast_signed() <= 0) {
+            self.repeated += 1;
+            return;
+        }
+        self.last_seq = Some(seq);
+        let Some(stamp) = Stamp::read(payload) else { return };
+        let Some(place) = frames.place(&stamp) else { return };
+        self.newest = self.newest.max(stamp.frame);
+        if self.counts.len() <= place {
+            self.counts.resize(place + 1, 0);
+        }
+        let Some(count) = self.counts.get_mut(place) else { return };
+        *count += 1;
+        let is_whole = *count == stamp.packets;
+        if self.first_key.is_none() && is_whole && is_key(payload) {
+            self.first_key = self.asked.map(|asked| at.saturating_sub(asked));
+        }
+        if let Some(latencies) =
+            frames.latencies.as_mut().filter(|_| stamp.packet + 1 == stamp.packets)
+        {
+            latencies.push(at.saturating_sub(stamp.sent).as_secs_f64() * 1e3);
+        }
+    }
+
+    /// Whether a frame from `frame` on has begun to come.
+    pub(crate) fn has_reached(&self, frame: u64) -> bool {
+        self.newest >= frame
+    }
+
+    /// What is missing of these frames.
+    pub(crate) fn loss(&self, frames: &Frames, window: Range<u64>) -> Loss {
+        let mut loss = Loss::default();
+        for frame in window {
+            let place = frame.checked_sub(frames.base.unwrap_or_default());
+            let place = place.and_then(|place| usize::try_from(place).ok()).unwrap_or(usize::MAX);
+            // A frame that nobody saw had at least a packet.
+            let wanted = frames.sizes.get(place).copied().unwrap_or_default().max(1);
+            let missing = wanted - self.counts.get(place).copied().unwrap_or_default().min(wanted);
+            loss.packets += u64::from(missing);
+            loss.frames += u64::from(missing > 0);
+        }
+        loss
+    }
+}
+
+/// Whether a payload is of an H.264 IDR picture, whole or a fragment.
+fn is_key(payload: &[u8]) -> bool {
+    match *payload {
+        [first, header, ..] if first & 0x1f == 28 => header & 0x1f == 5,
+        [first, ..] => first & 0x1f == 5,
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(seq: u16, frame: u64, index: u16, of: u16, sent: u64, nal: u8) -> Vec<u8> {
+        let mut packet = vec![0x80, 96];
+        packet.extend(seq.to_be_bytes());
+        packet.extend([0; 8]);
+        packet.extend([0x7c, nal, 0x88]);
+        packet.extend(format!("TCAM{frame:012x}{index:04x}{of:04x}{sent:016x}").bytes());
+        packet
+    }
+
+    #[test]
+    fn loss_latency_and_the_first_key_frame_are_told() {
+        let (mut frames, mut whole, mut gappy) =
+            (Frames::default(), Tally::default(), Tally::default());
+        frames.note_latencies();
+        let asked = Duration::from_nanos(500);
+        (whole.asked, gappy.asked) = (Some(asked), Some(asked));
+        let ms = |n: u64| Duration::from_nanos(1_000 + n * 1_000_000);
+        // Two packets of a key frame, then three frames of one packet each.
+        let sent = [
+            packet(65_534, 7, 0, 2, 1_000, 5),
+            packet(65_535, 7, 1, 2, 1_000, 5),
+            packet(0, 8, 0, 1, 1_000, 1),
+            packet(1, 9, 0, 1, 1_000, 1),
+            packet(2, 10, 0, 1, 1_000, 1),
+        ];
+        for (index, bytes) in (0_u64..).zip(&sent) {
+            whole.take(&mut frames, bytes, ms(index));
+            if index != 1 && index != 3 {
+                gappy.take(&mut frames, bytes, ms(index));
+            }
+        }
+        gappy.take(&mut frames, &sent[4], ms(5));
+        assert_eq!(whole.loss(&frames, 7..11), Loss::default());
+        assert_eq!(gappy.loss(&frames, 7..11), Loss { packets: 2, frames: 2 });
+        // A frame nobody has seen is lost to everybody.
+        assert_eq!(whole.loss(&frames, 10..12), Loss { packets: 1, frames: 1 });
+        assert_eq!((whole.packets, gappy.packets, gappy.repeated), (5, 4, 1));
+        assert_eq!(whole.first_key, Some(Duration::from_nanos(1_000_500)));
+        assert_eq!(gappy.first_key, None);
+        assert!(whole.has_reached(10) && !whole.has_reached(11));
+        assert_eq!(frames.next(), 11);
+        assert_eq!(frames.take_latencies(), [1.0, 2.0, 2.0, 3.0, 4.0, 4.0]);
+    }
+}

@@ -1,0 +1,269 @@
+//! What a proxy sent and when: batches of packets without their content, to be sent again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use benches::runs::Message;
+use serde::{Deserialize, Serialize};
+use test_camera::Stamp;
+
+/// Some frames of a stream that repeats itself, in the batches they left in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Recording {
+    /// After so long it begins anew.
+    pub(crate) period_nanos: u64,
+    /// The frames of one period.
+    pub(crate) frames: u32,
+    pub(crate) batches: Vec<Batch>,
+}
+
+/// Packets that left together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// When, from the camera's sending of the recording's first packet on.
+    pub(crate) at_nanos: i64,
+    pub(crate) packets: Vec<Packet>,
+}
+
+/// A packet's shape.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Packet {
+    /// All its bytes.
+    pub(crate) size: usize,
+    /// The first of them: RTP header and what comes before the stamp.
+    pub(crate) head: Vec<u8>,
+    /// From the recording's first packet on.
+    pub(crate) timestamp: u32,
+    pub(crate) stamp: Option<Mark>,
+}
+
+/// A packet's stamp, counted from the recording's first packet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) frame: u32,
+    pub(crate) packet: u16,
+    pub(crate) packets: u16,
+    pub(crate) sent_nanos: i64,
+}
+
+/// The fixed RTP header.
+pub(crate) const RTP_HEADER: usize = 12;
+
+impl Recording {
+    pub(crate) fn packets(&self) -> usize {
+        self.batches.iter().map(|batch| batch.packets.len()).sum()
+    }
+
+    /// The same packets with each frame in one batch, which leaves when the camera has sent the
+    /// last of them.
+    pub(crate) fn in_whole_frames(&self) -> Self {
+        let mut batches: Vec<Batch> = Vec::new();
+        for packet in self.batches.iter().flat_map(|batch| &batch.packets) {
+            let sent = packet.stamp.map_or(i64::MIN, |stamp| stamp.sent_nanos);
+            match batches.last_mut() {
+                Some(batch) if batch.packets[0].timestamp == packet.timestamp => {
+                    batch.at_nanos = batch.at_nanos.max(sent);
+                    batch.packets.push(packet.clone());
+                }
+                _ => batches.push(Batch { at_nanos: sent, packets: vec![packet.clone()] }),
+            }
+        }
+        Self { batches, ..*self }
+    }
+}
+
+/// Makes a recording from messages as they come.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    messages: Vec<Seen>,
+    newest: u64,
+    oldest: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Duration,
+    segment: usize,
+    packets: Vec<SeenPacket>,
+}
+
+#[derive(Debug)]
+struct SeenPacket {
+    size: usize,
+    head: Vec<u8>,
+    seq: u16,
+    timestamp: u32,
+    stamp: Option<Stamp>,
+}
+
+impl Recorder {
+    /// Takes a message that the sender handed to the kernel at once, at the time `at`.
+    pub(crate) fn take(&mut self, message: Message<'_>, at: Duration) {
+        let packets: Vec<_> = message.datagrams().filter_map(SeenPacket::read).collect();
+        for stamp in packets.iter().filter_map(|packet| packet.stamp) {
+            self.newest = self.newest.max(stamp.frame);
+            self.oldest.get_or_insert(stamp.frame);
+        }
+        self.messages.push(Seen { at, segment: message.segment, packets });
+    }
+
+    /// Whether so many whole frames have been seen.
+    pub(crate) fn has(&self, frames: u32) -> bool {
+        self.oldest.is_some_and(|oldest| self.newest > oldest + u64::from(frames))
+    }
+
+    /// The first `frames` whole frames.
+    pub(crate) fn finish(&self, frames: u32, period: Duration) -> Result<Recording> {
+        ensure!(self.has(frames), "the recording has too few frames");
+        // The oldest one may have lost its beginning.
+        let first = self.oldest.context("no frames")? + 1;
+        let wanted = first..first + u64::from(frames);
+        let all = || self.messages.iter().flat_map(|message| &message.packets);
+        let of_timestamp: HashMap<u32, u64> =
+            all().filter_map(|packet| Some((packet.timestamp, packet.stamp?.frame))).collect();
+        let begin = all()
+            .find(|packet| packet.stamp.is_some_and(|stamp| stamp.frame == first))
+            .context("the recording has no beginning")?;
+        let (zero, base) =
+            (begin.stamp.map(|stamp| stamp.sent).unwrap_or_default(), begin.timestamp);
+
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut last: Option<u16> = None;
+        for (index, message) in self.messages.iter().enumerate() {
+            let packets = message.packets.iter().filter(|packet| {
+                of_timestamp.get(&packet.timestamp).is_some_and(|frame| wanted.contains(frame))
+            });
+            let mut kept = Vec::new();
+            for packet in packets {
+                let follows = last.is_none_or(|last| packet.seq == last.wrapping_add(1));
+                ensure!(follows, "the recording has a gap: the machine is too busy");
+                last = Some(packet.seq);
+                kept.push(Packet {
+                    size: packet.size,
+                    head: packet.head.clone(),
+                    timestamp: packet.timestamp.wrapping_sub(base),
+                    stamp: packet.stamp.map(|stamp| Mark {
+                        frame: u32::try_from(stamp.frame - first).unwrap_or(u32::MAX),
+                        packet: stamp.packet,
+                        packets: stamp.packets,
+                        sent_nanos: nanos_between(zero, stamp.sent),
+                    }),
+                });
+            }
+            if kept.is_empty() {
+                continue;
+            }
+            let before = index.checked_sub(1).and_then(|before| self.messages.get(before));
+            match batches.last_mut() {
+                Some(batch) if before.is_some_and(|before| before.goes_on_with(message)) => {
+                    batch.packets.append(&mut kept);
+                }
+                _ => {
+                    batches.push(Batch { at_nanos: nanos_between(zero, message.at), packets: kept })
+                }
+            }
+        }
+        let period_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Recording { period_nanos, frames, batches })
+    }
+}
+
+impl Seen {
+    /// Whether `next` belongs to the same batch: the datagrams of one message are of one size but
+    /// for a shorter last one, so that a batch may leave as several.
+    fn goes_on_with(&self, next: &Self) -> bool {
+        let (Some(last), Some(first)) = (self.packets.last(), next.packets.first()) else {
+            return false;
+        };
+        let is_forced = last.size < self.segment || first.size > self.segment;
+        is_forced && last.timestamp == first.timestamp
+    }
+}
+
+impl SeenPacket {
+    fn read(datagram: &[u8]) -> Option<Self> {
+        let (&[_, _, s0, s1, t0, t1, t2, t3, ..], payload) =
+            datagram.split_first_chunk::<RTP_HEADER>()?;
+        let stamp = Stamp::read(payload);
+        let head = if stamp.is_some() { RTP_HEADER + Stamp::OFFSET } else { MAX_PLAIN_HEAD };
+        Some(Self {
+            size: datagram.len(),
+            head: datagram.iter().take(head).copied().collect(),
+            seq: u16::from_be_bytes([s0, s1]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+            stamp,
+        })
+    }
+}
+
+/// Parameter sets are shorter.
+const MAX_PLAIN_HEAD: usize = 256;
+
+fn nanos_between(from: Duration, to: Duration) -> i64 {
+    let nanos = to.as_nanos().cast_signed() - from.as_nanos().cast_signed();
+    i64::try_from(nanos).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet with a stamp, of `size` bytes.
+    fn packet(seq: u16, frame: u64, (index, of): (u16, u16), size: usize) -> Vec<u8> {
+        let mut packet = vec![0x80, 96];
+        packet.extend(seq.to_be_bytes());
+        packet.extend((u32::try_from(frame).unwrap() * 3600).to_be_bytes());
+        packet.extend([0, 0, 0, 1, 0x7c, 0x85, 0x88]);
+        packet.extend(
+            format!("TCAM{frame:012x}{index:04x}{of:04x}{:016x}", frame * 40_000_000).bytes(),
+        );
+        packet.resize(size, b'U');
+        packet
+    }
+
+    fn send(recorder: &mut Recorder, at: u64, packets: &[Vec<u8>]) {
+        let bytes = packets.concat();
+        let message = Message { bytes: &bytes, segment: packets[0].len(), at: None };
+        recorder.take(message, Duration::from_micros(at));
+    }
+
+    #[test]
+    fn whole_frames_are_kept_in_the_batches_they_came_in() {
+        let mut recorder = Recorder::default();
+        send(&mut recorder, 0, &[packet(9, 0, (1, 2), 100)]);
+        // Frame 1 in two batches, the first of them in two messages for its sizes' sake.
+        send(&mut recorder, 40_010, &[packet(10, 1, (0, 3), 80)]);
+        send(&mut recorder, 40_012, &[packet(11, 1, (1, 3), 100)]);
+        send(&mut recorder, 40_050, &[packet(12, 1, (2, 3), 100)]);
+        send(&mut recorder, 80_010, &[packet(13, 2, (0, 2), 100), packet(14, 2, (1, 2), 60)]);
+        assert!(!recorder.has(2));
+        send(&mut recorder, 120_010, &[packet(15, 3, (0, 1), 100)]);
+        assert!(recorder.has(2));
+
+        let recording = recorder.finish(2, Duration::from_millis(80)).unwrap();
+        let batches: Vec<_> =
+            recording.batches.iter().map(|batch| (batch.at_nanos, batch.packets.len())).collect();
+        assert_eq!(batches, [(10_000, 2), (50_000, 1), (40_010_000, 2)]);
+        let last = &recording.batches[2].packets[1];
+        assert_eq!((last.size, last.timestamp, last.head.len()), (60, 3600, 15));
+        let stamp = last.stamp.unwrap();
+        assert_eq!((stamp.frame, stamp.packet, stamp.sent_nanos), (1, 1, 40_000_000));
+
+        let frames = recording.in_whole_frames();
+        let frames: Vec<_> =
+            frames.batches.iter().map(|batch| (batch.at_nanos, batch.packets.len())).collect();
+        assert_eq!(frames, [(0, 3), (40_000_000, 2)]);
+    }
+
+    #[test]
+    fn a_recording_with_a_gap_is_refused() {
+        let mut recorder = Recorder::default();
+        for (seq, frame) in [(1, 1), (2, 2), (4, 3), (5, 4)] {
+            send(&mut recorder, 0, &[packet(seq, frame, (0, 1), 100)]);
+        }
+        assert!(recorder.finish(1, Duration::from_secs(1)).is_ok());
+        assert!(recorder.finish(2, Duration::from_secs(1)).is_err());
+        assert!(recorder.finish(3, Duration::from_secs(1)).is_err());
+    }
+}
