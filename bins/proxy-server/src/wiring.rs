@@ -12,6 +12,9 @@ use std::time::Duration;
 /// otherwise lose the race now and then.
 const RECLAIM_GRACE: Duration = Duration::from_secs(5);
 
+/// A stream's own refusal, which says why, goes before the server's.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
 /// What the shell is started with.
 pub(crate) fn proxy_options(settings: &Settings) -> ProxyOptions {
     let global = &settings.global;
@@ -24,13 +27,17 @@ pub(crate) fn proxy_options(settings: &Settings) -> ProxyOptions {
         bind,
         rtsp_port: global.rtsp_port,
         workers: global.workers,
-        server: server_options(global),
+        server: server_options(settings),
         streams: settings.streams.iter().map(|stream| stream_setup(global, stream)).collect(),
         ..ProxyOptions::default()
     }
 }
 
-fn server_options(global: &Global) -> ServerOptions {
+fn server_options(settings: &Settings) -> ServerOptions {
+    let global = &settings.global;
+    // The streams decide; the server's own deadline is for a stream that says nothing at all.
+    let longest = settings.streams.iter().map(|stream| stream.options.answer_deadline).max();
+    let deadline = longest.unwrap_or_default() + ANSWER_GRACE;
     ServerOptions {
         users: global.users.iter().map(|u| (u.name.clone(), u.password.clone())).collect(),
         limits: message_limits(global),
@@ -42,6 +49,8 @@ fn server_options(global: &Global) -> ServerOptions {
         idle_connection: global.limits.idle_connection,
         server_name: concat!("rtsp-proxy/", env!("CARGO_PKG_VERSION")).to_owned(),
         dialogue: global.log.dialogues,
+        describe_deadline: deadline,
+        answer_deadline: deadline,
         ..ServerOptions::default()
     }
 }

@@ -124,6 +124,11 @@ impl Bus {
         }
     }
 
+    /// Waits for room for one message; `None` if the shard is gone.
+    pub(crate) async fn room(&self, shard: usize) -> Option<mpsc::Permit<'_, Message>> {
+        self.shards.get(shard)?.reserve().await.ok()
+    }
+
     /// Hands a message over as soon as there is room; for messages that must not be lost.
     pub(crate) async fn send(&self, shard: usize, message: Message) {
         if let Some(sender) = self.shards.get(shard) {

@@ -201,7 +201,7 @@ pub(crate) fn bind(
 }
 
 /// Whether the kernel lacks the address family altogether, which is not a conflict.
-fn family_missing(error: &io::Error) -> bool {
+pub(crate) fn family_missing(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let missing = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::EPFNOSUPPORT];
     error.raw_os_error().is_some_and(|raw| missing.contains(&Errno::from_raw(raw)))

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::advice;
 use crate::bus::{Bus, Message};
+use crate::clock;
 use crate::entropy;
 use crate::listen::{self, Acceptor};
 use crate::load::Loads;
@@ -29,7 +31,7 @@ pub struct Proxy {
 #[non_exhaustive]
 pub enum StartError {
     /// An address could not be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -37,7 +39,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The UDP ports for readers could not be bound.
-    #[error("cannot bind the UDP port {address} for readers: {source}")]
+    #[error("cannot bind the UDP port {address} for readers")]
     BindUdp {
         /// The address.
         address: SocketAddr,
@@ -45,7 +47,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A thread or its runtime could not be made.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
@@ -127,14 +129,25 @@ impl Proxy {
 
     /// Says goodbye to readers and backends, and waits for at most 2 s until that is done.
     pub fn shutdown(self) {
+        let deadline = clock::mono() + SHUTDOWN;
         for shard in 0..self.bus.len() {
-            let _full = self.bus.try_send(shard, Message::Shutdown);
+            while self.bus.try_send(shard, Message::Shutdown).is_err() && clock::mono() < deadline {
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
         }
-        for shard in self.shards {
-            let _panicked = shard.join();
+        // A shard that hangs is left behind: the process ends either way.
+        while self.shards.iter().any(|shard| !shard.is_finished()) && clock::mono() < deadline {
+            std::thread::park_timeout(LOOK_AGAIN);
         }
     }
 }
+
+/// How long the end may take altogether.
+const SHUTDOWN: Duration = Duration::from_millis(1900);
+/// Between two looks at threads that are to end.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Names of one shard's backends that are looked up at one time; each takes a thread.
+const MAX_LOOKUPS: usize = 32;
 
 /// Runs a future on a thread and a runtime of its own.
 fn spawn<F, T>(name: &str, main: F) -> Result<JoinHandle<()>, StartError>
@@ -145,6 +158,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .max_blocking_threads(MAX_LOOKUPS)
         .build()
         .map_err(StartError::Thread)?;
     let label = name.to_owned();
@@ -155,6 +169,9 @@ where
             if let Err(error) = local.block_on(&runtime, async { main().await }) {
                 tracing::error!(thread = label, %error, "a thread ended");
             }
+            // A name that is being looked up must not hold up the end.
+            drop(local);
+            runtime.shutdown_background();
         })
         .map_err(StartError::Thread)
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use fan_out::{Admit, Egress, ReaderKey};
 use rtp_rtcp::Now;
 use rtsp_server::{ConnId, HELD_INPUT_BYTES, Intake};
 use smallvec::SmallVec;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -25,10 +26,15 @@ const READ: usize = 16 * 1024;
 /// How long what is queued may take when a connection is to be closed.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes read and thrown away of a connection that is being closed.
+const MAX_DRAINED: usize = 1024 * 1024;
+
 /// A connection as the shard's state holds it.
 pub(super) struct Conn {
     pub(super) io: Rc<ConnIo>,
     pub(super) peer: SocketAddr,
+    /// Our end.
+    pub(super) local: SocketAddr,
     input: BytesMut,
     held: bool,
     _place: ConnectionPlace,
@@ -141,7 +147,8 @@ impl Shard {
             seats: RefCell::new(SmallVec::new()),
             wake: Notify::new(),
         });
-        let conn = Conn { io: Rc::clone(&io), peer, input: received, held: false, _place: place };
+        let conn =
+            Conn { io: Rc::clone(&io), peer, local, input: received, held: false, _place: place };
         self.conns.insert(id, conn);
         if let Some(shard) = self.shared() {
             tokio::task::spawn_local(run(shard, io));
@@ -230,7 +237,15 @@ async fn serve(shard: &Shared, io: &Rc<ConnIo>) {
     step(shard, io).await;
     loop {
         let closing = io.closing.get();
-        if io.broken.get() || (closing.is_some() && !io.egress.borrow().has_pending()) {
+        if io.broken.get() {
+            return;
+        }
+        if let Some(by) = closing
+            && !io.egress.borrow().has_pending()
+        {
+            if !shard.borrow().stopping {
+                drain(io, by).await;
+            }
             return;
         }
         let reads = closing.is_none() && shard.borrow().takes_input(id);
@@ -265,6 +280,28 @@ async fn serve(shard: &Shared, io: &Rc<ConnIo>) {
             () = tokio::time::sleep_until(by.unwrap_or_else(tokio::time::Instant::now)), if by.is_some() => return,
         }
     }
+}
+
+/// Waits for the reader to close its end too: what it sent and nobody read would make the kernel
+/// take back the last answer.
+async fn drain(io: &ConnIo, by: Instant) {
+    if SockRef::from(&io.stream).shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut left = MAX_DRAINED;
+    let end = async {
+        while left > 0 && io.stream.readable().await.is_ok() {
+            let mut scratch = [0; READ];
+            match io.stream.try_read(&mut scratch) {
+                Ok(0) => return,
+                Ok(n) => left = left.saturating_sub(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    // Whoever keeps its end open has had time enough.
+    let _late = tokio::time::timeout_at(by.into(), end).await;
 }
 
 /// Takes all whole messages that are there, others' turns between them.

@@ -1,8 +1,9 @@
 //! Streams that this shard pulls.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backend_client::Input;
 use proxy_session::{Output, Stream, StreamEvent};
@@ -23,8 +24,6 @@ pub(super) struct Home {
     /// Shards with readers, this one included.
     subscribers: Vec<usize>,
     alarm: Rc<Alarm>,
-    /// Bytes received when the status was last logged, and when that was.
-    measured: (Instant, u64),
 }
 
 impl Shard {
@@ -36,7 +35,6 @@ impl Shard {
             io: BackendIo::default(),
             subscribers: Vec::new(),
             alarm: Rc::clone(&alarm),
-            measured: (now.mono, 0),
         };
         self.homes.insert(id, home);
         if let Some(shard) = self.shared() {
@@ -128,20 +126,32 @@ impl Shard {
         }
     }
 
+    /// Logs how things are, with the rate of the second that begins now.
     pub(super) fn log_status(&mut self, now: Now) {
-        for home in self.homes.values_mut() {
+        let Some(shard) = self.shared() else { return };
+        let before: HashMap<StreamId, u64> =
+            self.homes.iter().map(|(id, home)| (*id, home.stream.status().octets)).collect();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(RATE_OVER).await;
+            let later = clock::now();
+            let seconds = later.mono.saturating_duration_since(now.mono).as_secs_f64();
+            shard.borrow().log_status_since(later, &before, seconds);
+        });
+    }
+
+    fn log_status_since(&self, now: Now, before: &HashMap<StreamId, u64>, seconds: f64) {
+        for (id, home) in &self.homes {
             let status = home.stream.status();
-            let (since, before) = home.measured;
-            let seconds = now.mono.saturating_duration_since(since).max(Duration::from_millis(1));
+            let before = before.get(id).copied().unwrap_or(status.octets);
             let bits = status.octets.saturating_sub(before).saturating_mul(8) as f64;
-            home.measured = (now.mono, status.octets);
+            let mbit = (bits / seconds.max(0.001) / 1e4).round() / 100.0;
             let packets: u64 = status.tracks.iter().map(|t| t.packets).sum();
             let lost: u64 = status.tracks.iter().map(|t| t.lost).sum();
             tracing::info!(
                 stream = %home.stream.name(),
                 state = status.state.as_str(),
                 codecs = %if status.codecs.is_empty() { "unknown" } else { &status.codecs },
-                mbit = %format_args!("{:.2}", bits / seconds.as_secs_f64() / 1e6),
+                mbit,
                 packets,
                 lost,
                 readers = status.readers,
@@ -152,6 +162,9 @@ impl Shard {
         self.log_lagging(now);
     }
 }
+
+/// The time over which a rate is taken.
+const RATE_OVER: Duration = Duration::from_secs(1);
 
 fn log(stream: &str, event: StreamEvent) {
     match event {
@@ -177,7 +190,7 @@ fn log(stream: &str, event: StreamEvent) {
         StreamEvent::Warning(what) => tracing::warn!(%stream, %what, "backend"),
         StreamEvent::Dialogue { sent, text } => {
             let to = if sent { "to backend" } else { "from backend" };
-            tracing::debug!(target: "dialogue", %stream, "{to}:\n{text}");
+            tracing::debug!(target: "dialogue", %stream, dialogue = %format_args!("\n{text}"), "{to}");
         }
         _ => {}
     }

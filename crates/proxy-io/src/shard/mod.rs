@@ -68,6 +68,9 @@ pub(crate) struct Shard {
     watches: HashMap<StreamId, watch::Watch>,
     sockets: sockets::ReaderSockets,
     receiver: Receiver,
+    /// Messages that must not be lost, for shards whose inbox is full, in order. As many as their
+    /// sessions and questions, which are bounded.
+    backlog: Vec<VecDeque<Message>>,
     /// What this shard says to itself.
     local: VecDeque<Message>,
     pump: pump::Pump,
@@ -87,6 +90,7 @@ const BUS_STEP: usize = 256;
 pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
     let Seat { me, bus, inbox, registry, loads, routes, options, ports, homes, seed } = seat;
     let sockets = sockets::ReaderSockets::new(ports)?;
+    let shards = bus.len();
     let mut server_options = options.server.clone();
     server_options.shard_tag = u8::try_from(me).unwrap_or(u8::MAX);
     let shard = Rc::new_cyclic(|this: &Weak<RefCell<Shard>>| {
@@ -107,6 +111,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             watches: HashMap::new(),
             sockets,
             receiver: Receiver::new(),
+            backlog: (0..shards).map(|_| VecDeque::new()).collect(),
             local: VecDeque::new(),
             pump: pump::Pump::default(),
             alarm: Rc::new(Alarm::default()),
@@ -156,6 +161,23 @@ async fn ring(shard: Shared) {
         let mut this = shard.borrow_mut();
         this.on_alarm(now);
         this.settle(now);
+    }
+}
+
+/// Hands over what had to wait, in order.
+async fn post_later(shard: Shared, to: usize) {
+    let bus = shard.borrow().bus.clone();
+    loop {
+        // It stays at the front until it is handed over, so that nothing overtakes it.
+        let Some(room) = bus.room(to).await else { return };
+        let mut this = shard.borrow_mut();
+        let Some(waiting) = this.backlog.get_mut(to) else { return };
+        if let Some(message) = waiting.pop_front() {
+            room.send(message);
+        }
+        if waiting.is_empty() {
+            return;
+        }
     }
 }
 
@@ -225,10 +247,16 @@ impl Shard {
     /// A message that must not be lost.
     fn post(&mut self, shard: usize, message: Message) {
         if shard == self.me {
-            self.local.push_back(message);
-        } else if let Err(message) = self.bus.try_send(shard, message) {
-            let bus = self.bus.clone();
-            tokio::task::spawn_local(async move { bus.send(shard, message).await });
+            return self.local.push_back(message);
+        }
+        let Some(waiting) = self.backlog.get_mut(shard) else { return };
+        if !waiting.is_empty() {
+            return waiting.push_back(message);
+        }
+        let Err(message) = self.bus.try_send(shard, message) else { return };
+        waiting.push_back(message);
+        if let Some(this) = self.shared() {
+            tokio::task::spawn_local(post_later(this, shard));
         }
     }
 
@@ -245,7 +273,8 @@ impl Shard {
         match what {
             FromStream::Publish(batch) => {
                 let message = Message::FromStream(id, FromStream::Publish(batch));
-                if self.bus.try_send(shard, message).is_err() {
+                let in_order = self.backlog.get(shard).is_none_or(VecDeque::is_empty);
+                if !in_order || self.bus.try_send(shard, message).is_err() {
                     self.lost_on_bus += 1;
                     if self.lost_on_bus.is_power_of_two() {
                         tracing::warn!(

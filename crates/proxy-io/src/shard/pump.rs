@@ -136,7 +136,8 @@ impl Shard {
         for group in 0..sockets.groups() {
             while let Some(send) = watch.audience.udp_next(now.mono, group) {
                 let offered = u32::try_from(send.to.len()).unwrap_or(u32::MAX);
-                let outcome = sockets.send(group, send.payload, send.segment, send.rtcp, send.to);
+                let rtcp = send.rtcp;
+                let outcome = sockets.send(group, send.payload, send.segment, rtcp, send.to);
                 match outcome {
                     SendOutcome::Took(sent) => {
                         watch.audience.udp_sent(now.mono, group, sent, false)
@@ -150,7 +151,7 @@ impl Shard {
                         continue;
                     }
                     SendOutcome::Blocked => {
-                        sockets.wait(group, id);
+                        sockets.wait(group, id, rtcp);
                         break;
                     }
                 }

@@ -18,11 +18,14 @@ use smallvec::SmallVec;
 use super::Shard;
 use crate::bus::{FromStream, ToStream};
 use crate::registry::{StreamEntry, StreamId};
+use crate::rtcp_routes;
 
 /// A reader's session on this shard.
 pub(super) struct Session {
     conn: ConnId,
     pub(super) peer: SocketAddr,
+    /// Our address that it connected to.
+    local: IpAddr,
     stream: StreamEntry,
     reader: ReaderId,
     transports: SmallVec<[(TrackId, Chosen); 2]>,
@@ -38,6 +41,8 @@ pub(super) struct Session {
 pub(super) struct Question {
     id: AskId,
     what: Asked,
+    stream: Arc<str>,
+    conn: Option<ConnId>,
 }
 
 enum Asked {
@@ -86,10 +91,10 @@ impl Shard {
                 tracing::debug!(%conn, ?reason, "closing connection");
                 self.close_conn(now, conn);
             }
-            Output::Event(event) => log_event(&event),
+            Output::Event(event) => self.log_event(&event),
             Output::Dialogue { conn, sent, text } => {
                 let to = if sent { "to reader" } else { "from reader" };
-                tracing::debug!(target: "dialogue", %conn, "{to}:\n{text}");
+                tracing::debug!(target: "dialogue", %conn, dialogue = %format_args!("\n{text}"), "{to}");
             }
         }
     }
@@ -110,9 +115,10 @@ impl Shard {
 
     fn on_ask(&mut self, now: Now, id: AskId, ask: Ask) {
         match ask {
-            Ask::Describe { stream, .. } => match self.registry.find(&stream) {
+            Ask::Describe { conn, stream, .. } => match self.registry.find(&stream) {
                 Some(entry) => {
-                    self.ask_stream(&entry, id, Asked::Describe, None, StreamAsk::Describe)
+                    let what = (Asked::Describe, Some(conn));
+                    self.ask_stream(&entry, id, what, None, StreamAsk::Describe);
                 }
                 None => self.refuse(now, id, StatusCode::NOT_FOUND, "no such stream"),
             },
@@ -132,9 +138,10 @@ impl Shard {
                         mask.insert(TrackId(track));
                     }
                 }
-                let (entry, reader) = (state.stream.clone(), state.reader);
+                let (entry, reader, conn) = (state.stream.clone(), state.reader, state.conn);
                 let ask = StreamAsk::Play { tracks: mask };
-                self.ask_stream(&entry, id, Asked::Play { session }, Some(reader), ask);
+                let what = (Asked::Play { session }, Some(conn));
+                self.ask_stream(&entry, id, what, Some(reader), ask);
             }
             Ask::Pause { session } => {
                 self.leave_audience(session);
@@ -165,8 +172,9 @@ impl Shard {
         let Some(track) = u8::try_from(track).ok().map(TrackId) else {
             return self.refuse(now, id, StatusCode::NOT_FOUND, "no such track");
         };
-        let Some(peer) = self.conns.get(&conn).map(|c| c.peer) else { return };
-        if !transport.is_interleaved() && self.sockets.ports(peer.ip()).is_none() {
+        let ends = self.conns.get(&conn).map(|c| (c.peer, c.local.ip()));
+        let Some((peer, local)) = ends else { return };
+        if !transport.is_interleaved() && self.sockets.ports(local).is_none() {
             let why = "no UDP socket for this address family";
             return self.refuse(now, id, StatusCode::UNSUPPORTED_TRANSPORT, why);
         }
@@ -176,6 +184,7 @@ impl Shard {
             let state = Session {
                 conn,
                 peer,
+                local,
                 stream: entry.clone(),
                 reader,
                 transports: SmallVec::new(),
@@ -190,7 +199,7 @@ impl Shard {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.conn = conn;
         let reader = state.reader;
-        let what = Asked::Setup { session, track, transport };
+        let what = (Asked::Setup { session, track, transport }, Some(conn));
         self.ask_stream(&entry, id, what, Some(reader), StreamAsk::SetUp { track });
     }
 
@@ -198,12 +207,13 @@ impl Shard {
         &mut self,
         entry: &StreamEntry,
         id: AskId,
-        what: Asked,
+        (what, conn): (Asked, Option<ConnId>),
         reader: Option<ReaderId>,
         ask: StreamAsk,
     ) {
         let number = self.own_number();
-        self.questions.insert(number, Question { id, what });
+        let stream = Arc::clone(&entry.name);
+        self.questions.insert(number, Question { id, what, stream, conn });
         self.asked.insert(id, number);
         let reader = reader.unwrap_or(ReaderId(number));
         let message = ToStream::Ask { ticket: Ticket(number), reader, ask };
@@ -221,11 +231,14 @@ impl Shard {
     }
 
     fn on_reply(&mut self, now: Now, ticket: Ticket, reply: Reply) {
-        let Some(Question { id, what }) = self.questions.remove(&ticket.0) else { return };
+        let Some(question) = self.questions.remove(&ticket.0) else { return };
+        let Question { id, what, stream, conn } = question;
         self.asked.remove(&id);
         let answer = match (what, reply) {
             (_, Reply::Refused(refusal)) => {
-                tracing::debug!(status = refusal.status.0, why = %refusal.why, "a reader was refused");
+                let peer = conn.and_then(|conn| self.conns.get(&conn)).map(|c| c.peer);
+                let peer = rtcp_routes::display(peer);
+                tracing::debug!(%stream, %peer, status = refusal.status.0, why = %refusal.why, "a reader was refused");
                 Answer::Refused {
                     status: refusal.status,
                     retry_after: refusal.retry_after,
@@ -242,7 +255,7 @@ impl Shard {
                 state.sources.retain(|(other, _)| *other != track);
                 state.sources.push((track, ssrc));
                 let server_ports = match transport {
-                    Chosen::Udp { .. } => self.sockets.ports(state.peer.ip()),
+                    Chosen::Udp { .. } => self.sockets.ports(state.local),
                     Chosen::Tcp { .. } => None,
                 };
                 Answer::SetUp { server_ports, source: None, ssrc: Some(ssrc) }
@@ -302,9 +315,8 @@ impl Shard {
         let transport = if interleaved {
             Transport::Tcp { channels: channels(&state.transports) }
         } else {
-            let ip = state.peer.ip();
-            let Some(group) = self.sockets.group(ip) else { return };
-            Transport::Udp { group, tracks: addresses(ip, &state.transports) }
+            let Some(group) = self.sockets.group(state.local) else { return };
+            Transport::Udp { group, tracks: addresses(state.peer.ip(), &state.transports) }
         };
         let (start, entry, conn) = (state.start, state.stream.clone(), state.conn);
         let io = self.conns.get(&conn).map(|c| std::rc::Rc::clone(&c.io));
@@ -379,7 +391,8 @@ impl Shard {
             let chosen = state.transports.iter().find(|(t, _)| t == track).map(|(_, c)| *c);
             match chosen {
                 Some(Chosen::Udp { client_ports: (_, port) }) => {
-                    self.sockets.send_rtcp(SocketAddr::new(state.peer.ip(), port), &bye);
+                    let to = SocketAddr::new(state.peer.ip(), port);
+                    self.sockets.send_rtcp(state.local, to, &bye);
                 }
                 Some(Chosen::Tcp { channels: (_, channel) }) => {
                     self.send_on(state.conn, interleaved(channel, &bye));
@@ -470,22 +483,29 @@ fn start_of(query: &str) -> Option<Start> {
     }
 }
 
-fn log_event(event: &Event) {
-    match event {
-        Event::WrongCredentials { peer, failures, .. } => {
-            tracing::warn!(%peer, failures, "a reader showed wrong credentials");
+impl Shard {
+    fn log_event(&self, event: &Event) {
+        let peer = |conn: &ConnId| rtcp_routes::display(self.conns.get(conn).map(|c| c.peer));
+        match event {
+            Event::WrongCredentials { peer, failures, .. } => {
+                tracing::warn!(%peer, failures, "a reader showed wrong credentials");
+            }
+            Event::LimitReached { conn, limit } => {
+                tracing::warn!(peer = %peer(conn), limit, "a reader was refused: limit reached");
+            }
+            Event::NoAnswer { conn, id } => {
+                let question = self.asked.get(id).and_then(|number| self.questions.get(number));
+                let stream = question.map_or("unknown", |question| &question.stream);
+                tracing::warn!(%stream, peer = %peer(conn), "a reader was refused: no answer from its stream in time");
+            }
+            Event::BadInput { peer, why, .. } => {
+                tracing::warn!(%peer, %why, "connection closed: this is not RTSP");
+            }
+            Event::Tolerated { conn, what } => {
+                tracing::debug!(peer = %peer(conn), what, "tolerated");
+            }
+            _ => {}
         }
-        Event::LimitReached { conn, limit } => {
-            tracing::warn!(%conn, limit, "a reader was refused: limit reached");
-        }
-        Event::NoAnswer { conn, .. } => {
-            tracing::warn!(%conn, "a reader was refused: no answer from its stream in time");
-        }
-        Event::BadInput { peer, why, .. } => {
-            tracing::warn!(%peer, %why, "connection closed: this is not RTSP");
-        }
-        Event::Tolerated { conn, what } => tracing::debug!(%conn, what, "tolerated"),
-        _ => {}
     }
 }
 

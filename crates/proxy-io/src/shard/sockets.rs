@@ -1,5 +1,5 @@
-//! The UDP sockets that readers get their media from: a pair per address family, bound once per
-//! shard to the same ports.
+//! The UDP sockets that readers get their media from: a pair per address that is listened on,
+//! bound once per shard to the same ports. A reader is served from the address it connected to.
 
 use std::collections::HashSet;
 use std::io;
@@ -19,14 +19,10 @@ use crate::registry::StreamId;
 use crate::sockopt;
 use crate::udp_tx::{BatchSender, SendOutcome, under_readiness};
 
-/// Socket groups: one per address family.
-const IPV4: usize = 0;
-const IPV6: usize = 1;
-
 /// The sockets of one shard before they belong to its runtime.
 #[derive(Debug)]
 pub(crate) struct ReaderPorts {
-    pairs: Vec<Option<(std::net::UdpSocket, std::net::UdpSocket)>>,
+    pairs: Vec<(IpAddr, std::net::UdpSocket, std::net::UdpSocket)>,
 }
 
 impl ReaderPorts {
@@ -39,39 +35,25 @@ impl ReaderPorts {
         bind: &[IpAddr],
         port: u16,
     ) -> Result<Vec<Self>, (SocketAddr, io::Error)> {
-        let families = [
-            bind.iter()
-                .copied()
-                .find(IpAddr::is_ipv4)
-                .or_else(|| bind.is_empty().then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
-            bind.iter()
-                .copied()
-                .find(IpAddr::is_ipv6)
-                .or_else(|| bind.is_empty().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
-        ];
+        const ALL: [IpAddr; 2] =
+            [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let addresses = if bind.is_empty() { &ALL[..] } else { bind };
         let mut all: Vec<Self> = (0..shards).map(|_| Self { pairs: Vec::new() }).collect();
-        for ip in families {
+        for ip in addresses.iter().copied() {
             let mut chosen = port;
             for ports in &mut all {
-                let Some(ip) = ip else {
-                    ports.pairs.push(None);
-                    continue;
-                };
                 let address = SocketAddr::new(ip, chosen);
                 let at = |error| (address, error);
-                let pair = match sockopt::udp_pair(ip, chosen, true) {
+                let (rtp, rtcp) = match sockopt::udp_pair(ip, chosen, true) {
                     Ok(pair) => pair,
-                    Err(_) if bind.is_empty() && ip.is_ipv6() => {
-                        ports.pairs.push(None);
-                        continue;
-                    }
+                    // A host may lack one of the families, as the listening sockets allow.
+                    Err(error) if bind.is_empty() && crate::listen::family_missing(&error) => break,
                     Err(error) => return Err(at(error)),
                 };
-                chosen = pair.0.local_addr().map_err(at)?.port();
-                let granted =
-                    sockopt::send_buffer(&pair.0, sockopt::UDP_SEND_BUFFER).map_err(at)?;
+                chosen = rtp.local_addr().map_err(at)?.port();
+                let granted = sockopt::send_buffer(&rtp, sockopt::UDP_SEND_BUFFER).map_err(at)?;
                 crate::advice::send_buffer(granted, sockopt::UDP_SEND_BUFFER);
-                ports.pairs.push(Some(pair));
+                ports.pairs.push((ip, rtp, rtcp));
             }
         }
         Ok(all)
@@ -80,37 +62,38 @@ impl ReaderPorts {
 
 /// The sockets of one shard.
 pub(super) struct ReaderSockets {
-    groups: Vec<Option<Group>>,
+    groups: Vec<Group>,
     sender: BatchSender,
 }
 
 struct Group {
+    /// What the sockets are bound to.
+    address: IpAddr,
     rtp: Rc<UdpSocket>,
     rtcp: Rc<UdpSocket>,
     ports: (u16, u16),
     segments: bool,
-    /// Streams that wait for the socket to take more.
+    /// Streams that wait for a socket to take more.
     waiting: HashSet<StreamId>,
+    /// Which one they wait for.
+    full_rtcp: bool,
     full: Rc<Notify>,
 }
 
 impl ReaderSockets {
     pub(super) fn new(ports: ReaderPorts) -> io::Result<Self> {
         let mut groups = Vec::new();
-        for pair in ports.pairs {
-            groups.push(match pair {
-                None => None,
-                Some((rtp, rtcp)) => {
-                    let ports = (rtp.local_addr()?.port(), rtcp.local_addr()?.port());
-                    Some(Group {
-                        rtp: Rc::new(UdpSocket::from_std(rtp)?),
-                        rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
-                        ports,
-                        segments: true,
-                        waiting: HashSet::new(),
-                        full: Rc::new(Notify::new()),
-                    })
-                }
+        for (address, rtp, rtcp) in ports.pairs {
+            let ports = (rtp.local_addr()?.port(), rtcp.local_addr()?.port());
+            groups.push(Group {
+                address,
+                rtp: Rc::new(UdpSocket::from_std(rtp)?),
+                rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
+                ports,
+                segments: true,
+                waiting: HashSet::new(),
+                full_rtcp: false,
+                full: Rc::new(Notify::new()),
             });
         }
         Ok(Self { groups, sender: BatchSender::new() })
@@ -120,15 +103,17 @@ impl ReaderSockets {
         self.groups.len()
     }
 
-    /// The group that serves an address, if the host has its family.
-    pub(super) fn group(&self, ip: IpAddr) -> Option<usize> {
-        let group = if ip.is_ipv4() { IPV4 } else { IPV6 };
-        self.groups.get(group)?.as_ref().map(|_| group)
+    /// The group that serves readers who connected to our address `local`.
+    pub(super) fn group(&self, local: IpAddr) -> Option<usize> {
+        self.groups.iter().position(|group| {
+            group.address == local
+                || (group.address.is_unspecified() && group.address.is_ipv4() == local.is_ipv4())
+        })
     }
 
-    /// Our ports for readers with this address.
-    pub(super) fn ports(&self, ip: IpAddr) -> Option<(u16, u16)> {
-        Some(self.groups.get(self.group(ip)?)?.as_ref()?.ports)
+    /// Our ports for readers who connected to our address `local`.
+    pub(super) fn ports(&self, local: IpAddr) -> Option<(u16, u16)> {
+        Some(self.groups.get(self.group(local)?)?.ports)
     }
 
     /// Sends one run to many readers.
@@ -141,7 +126,7 @@ impl ReaderSockets {
         to: &[SocketAddr],
     ) -> SendOutcome {
         let Self { groups, sender } = self;
-        let Some(Some(group)) = groups.get(group) else { return SendOutcome::Took(to.len()) };
+        let Some(group) = groups.get(group) else { return SendOutcome::Took(to.len()) };
         let socket = if rtcp { &group.rtcp } else { &group.rtp };
         let fd = socket.as_raw_fd();
         let segment = segment.and_then(|size| u16::try_from(size).ok());
@@ -155,7 +140,7 @@ impl ReaderSockets {
 
     /// The kernel or the device takes no segmented messages on this socket.
     pub(super) fn without_segments(&mut self, group: usize) {
-        if let Some(Some(group)) = self.groups.get_mut(group)
+        if let Some(group) = self.groups.get_mut(group)
             && std::mem::take(&mut group.segments)
         {
             tracing::info!("UDP segmentation (GSO) is not available: datagrams are sent singly");
@@ -163,16 +148,17 @@ impl ReaderSockets {
     }
 
     /// A stream waits until the socket takes more.
-    pub(super) fn wait(&mut self, group: usize, id: StreamId) {
-        if let Some(Some(group)) = self.groups.get_mut(group) {
+    pub(super) fn wait(&mut self, group: usize, id: StreamId, rtcp: bool) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.full_rtcp = rtcp;
             group.waiting.insert(id);
             group.full.notify_one();
         }
     }
 
     /// A report for one reader; one that cannot be sent is not repeated.
-    pub(super) fn send_rtcp(&self, to: SocketAddr, data: &Bytes) {
-        let group = self.group(to.ip()).and_then(|g| self.groups.get(g)?.as_ref());
+    pub(super) fn send_rtcp(&self, local: IpAddr, to: SocketAddr, data: &Bytes) {
+        let group = self.group(local).and_then(|g| self.groups.get(g));
         if let Some(group) = group
             && let Err(error) = group.rtcp.try_send_to(data, to)
         {
@@ -208,12 +194,12 @@ fn send_singly(
 pub(super) fn spawn(shard: &Shared) {
     let this = shard.borrow();
     for (index, group) in this.sockets.groups.iter().enumerate() {
-        let Some(group) = group else { continue };
         for socket in [&group.rtp, &group.rtcp] {
             tokio::task::spawn_local(receive(Rc::clone(shard), Rc::clone(socket)));
         }
-        let (rtp, full) = (Rc::clone(&group.rtp), Rc::clone(&group.full));
-        tokio::task::spawn_local(write_again(Rc::clone(shard), index, rtp, full));
+        let sockets = [Rc::clone(&group.rtp), Rc::clone(&group.rtcp)];
+        let full = Rc::clone(&group.full);
+        tokio::task::spawn_local(write_again(Rc::clone(shard), index, sockets, full));
     }
 }
 
@@ -238,18 +224,25 @@ async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
 }
 
 /// Waits until a full socket takes more.
-async fn write_again(shard: Shared, group: usize, rtp: Rc<UdpSocket>, full: Rc<Notify>) {
+async fn write_again(
+    shard: Shared,
+    group: usize,
+    [rtp, rtcp]: [Rc<UdpSocket>; 2],
+    full: Rc<Notify>,
+) {
     loop {
         full.notified().await;
+        let which = shard.borrow().sockets.groups.get(group).is_some_and(|g| g.full_rtcp);
+        let socket = if which { &rtcp } else { &rtp };
         // A full device queue, unlike a full socket, may never say when it has room again.
-        if let Ok(Err(_)) = tokio::time::timeout(TRY_AGAIN, rtp.writable()).await {
+        if let Ok(Err(_)) = tokio::time::timeout(TRY_AGAIN, socket.writable()).await {
             return;
         }
         let now = clock::now();
         let mut this = shard.borrow_mut();
         let waiting = match this.sockets.groups.get_mut(group) {
-            Some(Some(group)) => std::mem::take(&mut group.waiting),
-            _ => return,
+            Some(group) => std::mem::take(&mut group.waiting),
+            None => return,
         };
         for id in waiting {
             this.mark(id);

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fan_out::{Audience, AudienceEvent, ReaderKey, TrackMask, WireBatch};
 use proxy_session::Description;
@@ -35,6 +36,24 @@ pub(super) struct Seat {
     pub(super) session: SessionId,
     /// The connection, for interleaved readers.
     pub(super) io: Option<Rc<ConnIo>>,
+    /// When its lag was last told of, and what has not been told since.
+    told: Option<Instant>,
+    untold: u32,
+}
+
+/// Between two words about one slow reader: it may lag at every key frame.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+impl Seat {
+    /// Whether the log shall say what happened, with how much was kept back before.
+    fn tells(&mut self, now: Instant) -> Option<u32> {
+        if self.told.is_some_and(|at| now.saturating_duration_since(at) < TELL_AGAIN) {
+            self.untold += 1;
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Watch {
@@ -47,7 +66,7 @@ impl Watch {
             self.seats.resize_with(index + 1, || None);
         }
         if let Some(seat) = self.seats.get_mut(index) {
-            *seat = Some(Seat { session, io });
+            *seat = Some(Seat { session, io, told: None, untold: 0 });
         }
     }
 
@@ -149,21 +168,25 @@ impl Shard {
         while let Some(watch) = self.watches.get_mut(&id) {
             let Some(event) = watch.audience.poll_event() else { return };
             let stream = Arc::clone(&watch.name);
-            let seat = event.reader().and_then(|key| watch.seated(key));
-            let Some(session) = seat.map(|seat| seat.session) else {
+            let seat = event.reader().and_then(|key| watch.seats.get_mut(key.index())?.as_mut());
+            let Some(seat) = seat else {
                 tracing::warn!(%stream, "{event}");
                 continue;
             };
+            let (session, tells) = (seat.session, seat.tells(now.mono));
             let peer = self.sessions.get(&session).map(|s| s.peer);
             let peer = rtcp_routes::display(peer);
-            match event {
-                AudienceEvent::Cut { .. } => {
+            match (event, tells) {
+                (AudienceEvent::Cut { .. }, _) => {
                     tracing::warn!(%stream, %peer, why = %event, "slow reader cut off");
                     self.server.end_session(now.mono, session, EndReason::TooSlow);
                     self.pump.unsettle();
                 }
-                AudienceEvent::Recovered { .. } => tracing::info!(%stream, %peer, "{event}"),
-                _ => tracing::warn!(%stream, %peer, "slow reader: {event}"),
+                (_, None) => tracing::debug!(%stream, %peer, "slow reader: {event}"),
+                (_, Some(0)) => tracing::warn!(%stream, %peer, "slow reader: {event}"),
+                (_, Some(more)) => {
+                    tracing::warn!(%stream, %peer, more, "slow reader, again: {event}");
+                }
             }
         }
     }
