@@ -78,6 +78,7 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
     backend.no_packets_after_play = options.udp_timeout;
     backend.retry_min = options.retry_min;
     backend.retry_max = options.retry_max;
+    backend.retry_unauthorized = options.retry_unauthorized;
     backend.user_agent = concat!("rtsp-proxy/", env!("CARGO_PKG_VERSION")).to_owned();
     backend.limits = message_limits(global);
     backend.dialogue = global.log.dialogues;

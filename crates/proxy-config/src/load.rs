@@ -21,7 +21,8 @@ pub(crate) fn load(text: &str, file: &str) -> Result<Settings, ConfigError> {
         Err(error) => {
             // The message alone: the line itself may hold a password.
             let line = error.span().map(|span| loader.line_at(span.start));
-            loader.problem(line, String::new(), error.message().to_owned());
+            let key = error.span().and_then(|span| key_at(text, span.start)).unwrap_or_default();
+            loader.problem(line, key, error.message().to_owned());
             Settings::default()
         }
     };
@@ -29,6 +30,20 @@ pub(crate) fn load(text: &str, file: &str) -> Result<Settings, ConfigError> {
         Some(error) => Err(error),
         None => Ok(settings),
     }
+}
+
+/// The key, or the section's name, on the line at this place; never a value.
+fn key_at(text: &str, at: usize) -> Option<String> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = text.get(start..)?.lines().next()?.trim();
+    let key = match line.strip_prefix('[') {
+        Some(section) => section.split(']').next()?,
+        None => line.split_once('=')?.0,
+    };
+    let key = key.trim();
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~' | '/' | '"');
+    (!key.is_empty() && key.chars().all(plain)).then(|| key.to_owned())
 }
 
 struct Loader<'a> {

@@ -227,6 +227,12 @@ pub const STREAM: &[Key<StreamOptions>] = &[
     key!(retry_min, time(100, HOUR), "The wait after a first failure; it doubles with each more."),
     key!(retry_max, time(SECOND, 24 * HOUR), "The longest wait after failures in a row."),
     key!(
+        retry_unauthorized,
+        time(SECOND, 24 * HOUR),
+        "The wait between attempts once the backend has refused the user name or password twice: \
+         cameras lock accounts."
+    ),
+    key!(
         reorder_ms,
         Rule::Whole { min: 0, max: 5000, zero: Some("not at all") },
         "How long packets that came over UDP wait for one that is missing, in milliseconds."

@@ -117,6 +117,8 @@ pub struct StreamOptions {
     pub retry_min: Duration,
     /// The longest wait after failures in a row. Default 30 s.
     pub retry_max: Duration,
+    /// The wait after the backend has refused the credentials twice. Default 5 min.
+    pub retry_unauthorized: Duration,
     /// How long packets from UDP wait for one that is missing, in milliseconds. Default 100.
     pub reorder_ms: u32,
     /// Where a reader begins. Default keyframe.
@@ -336,6 +338,7 @@ impl Default for StreamOptions {
             request_timeout: Duration::from_secs(10),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
+            retry_unauthorized: Duration::from_secs(300),
             reorder_ms: 100,
             start: StartChoice::default(),
             answer_deadline: Duration::from_secs(10),

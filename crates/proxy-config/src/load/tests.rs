@@ -284,3 +284,13 @@ proptest! {
         let _ = Settings::from_toml(&format!("{key} = {value}"), "f.toml");
     }
 }
+
+#[test]
+fn a_syntax_error_names_the_key_and_never_its_value() {
+    let error = |text| Settings::from_toml(text, "f.toml").unwrap_err().to_string();
+    let twice = error("rtsp_port = 1\nrtsp_port = 2\n");
+    assert!(twice.starts_with("f.toml:2: rtsp_port: "), "{twice}");
+    let open = error("[users]\nanna = \"hush\n");
+    assert!(open.starts_with("f.toml:2: anna: "), "{open}");
+    assert!(!open.contains("hush"), "{open}");
+}
