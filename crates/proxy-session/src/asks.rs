@@ -29,7 +29,8 @@ pub enum Ask {
         /// The track.
         track: TrackId,
     },
-    /// Media of these tracks; answered after the backend's own PLAY.
+    /// Media of these tracks; answered after the backend's own PLAY. Refused for a reader that
+    /// has set up nothing.
     Play {
         /// The tracks that this reader has set up.
         tracks: TrackMask,

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_client::{Demand, Event};
-use bytes::Bytes;
+use backend_client::{Demand, Event, LostReason, Phase};
 use codec_framers::Glancer;
-use fan_out::{Push, TrackId, TrackMask, WireBatchBuilder};
-use rtp_rtcp::{ExtSeq, Now, RtpPacket, Ssrc};
+use fan_out::{MAX_TRACKS, TrackId};
+use rtp_rtcp::{ClockRate, Now, Ssrc};
 use rtsp_proto::StatusCode;
 use sdp::Presentation;
+use time_normalizer::{Timeline, TrackIndex};
 
+use crate::asks::Ask;
 use crate::description::Description;
 use crate::output::{Output, StreamEvent};
 use crate::reports::RECEIVER_REPORTS;
-use crate::stream::{RETRY_AFTER, Stream};
+use crate::stream::Stream;
 use crate::track::Track;
 
 impl Stream {
@@ -25,6 +26,9 @@ impl Stream {
                 other => self.out.push_back(Output::Backend(other)),
             }
         }
+        if !has_session(self.client.state()) {
+            self.set_up.clear();
+        }
     }
 
     fn on_event(&mut self, now: Now, event: Event, udp: bool) {
@@ -34,37 +38,35 @@ impl Stream {
             Event::Described { presentation, tolerated } => {
                 self.on_described(now, &presentation, tolerated);
             }
-            Event::TrackReady { track } => {
-                if let Ok(track) = u8::try_from(track) {
-                    self.ready.insert(TrackId(track));
+            Event::TrackReady { track } => self.on_track_ready(now, track),
+            Event::TrackRefused { track, status } => {
+                if let Some(track) = track_id(track) {
+                    self.set_up.on_refused(track, status);
+                    let number = u16::from(track.0) + 1;
+                    let why = format!("the backend refuses track {number}: {status}");
+                    self.out.push_back(Output::Event(StreamEvent::Warning(why)));
+                    self.answer_waiting(now);
                 }
-                self.answer_waiting(now);
             }
-            Event::Playing { .. } if self.demand == Demand::Playing => {
-                self.playing = true;
-                self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
-                self.out.push_back(Output::Event(StreamEvent::Playing));
-                self.answer_waiting(now);
-            }
-            Event::Paused => {
-                self.out.push_back(Output::Event(StreamEvent::Paused));
-            }
+            Event::Ready => self.set_up.on_complete(),
+            Event::Playing { .. } if self.demand == Demand::Playing => self.on_playing(now),
+            Event::Paused => self.out.push_back(Output::Event(StreamEvent::Paused)),
             Event::TrackEnded { track } => {
-                if let Ok(track) = u8::try_from(track) {
-                    let event = StreamEvent::TrackEnded { track: TrackId(track) };
-                    self.out.push_back(Output::Event(event));
+                if let Some(track) = track_id(track) {
+                    self.out.push_back(Output::Event(StreamEvent::TrackEnded { track }));
                 }
             }
             Event::Refused { status, what } => {
                 let why = format!("the backend refused {what}: {status}");
-                self.refuse_all_waiting(status_for_readers(status), Some(RETRY_AFTER), &why);
+                self.refuse_all_waiting(status_for_readers(status), RETRY_AFTER, &why);
                 self.update_demand(now);
             }
-            Event::Lost { reason, retry_in, .. } => {
-                let why = reason.to_string();
-                self.on_lost(now, why, retry_in);
-            }
+            Event::Lost { reason, retry_in, .. } => self.on_lost(now, &reason, retry_in),
             Event::Warning(text) => self.out.push_back(Output::Event(StreamEvent::Warning(text))),
+            Event::Tolerated { quirk, detail } => {
+                let event = StreamEvent::Tolerated { quirk: quirk.name(), detail };
+                self.out.push_back(Output::Event(event));
+            }
             Event::Dialogue { sent, text } => {
                 self.out.push_back(Output::Event(StreamEvent::Dialogue { sent, text }));
             }
@@ -73,8 +75,12 @@ impl Stream {
     }
 
     fn on_described(&mut self, now: Now, presentation: &Presentation, tolerated: Vec<String>) {
+        self.flush(now);
         self.versions += 1;
-        let allowed = |_: usize, media: &sdp::Media| media.is_rtp() && !media.is_back_channel();
+        self.set_up.clear();
+        let backend = &self.options.backend;
+        // What is encrypted can be relayed to nobody before its keys are understood.
+        let allowed = |_: usize, media: &sdp::Media| backend.allows(media) && !media.is_encrypted();
         let description = Arc::new(Description::new(
             presentation,
             &self.name,
@@ -82,35 +88,29 @@ impl Stream {
             self.origin,
             self.versions,
         ));
+        for (index, slot) in self.tracks.iter_mut().enumerate() {
+            if track_id(index).is_none_or(|track| description.track(track).is_none()) {
+                *slot = None;
+            }
+        }
         for info in &description.tracks {
             let index = usize::from(info.track.0);
             if self.tracks.len() <= index {
                 self.tracks.resize_with(index + 1, || None);
             }
-            let Some(format) = presentation.media.get(index).map(|media| media.main_format())
-            else {
-                continue;
-            };
-            let glancer = Glancer::new(&info.kind, format);
-            let Some(slot) = self.tracks.get_mut(index) else { continue };
-            match slot {
-                Some(track) if track.rate == info.clock_rate => {
-                    track.set_format(info.clock_rate, glancer);
-                }
+            let Some(media) = presentation.media.get(index) else { continue };
+            let glancer = Glancer::new(&info.kind, media.main_format());
+            match self.tracks.get_mut(index) {
+                Some(Some(track)) if track.rate == info.clock_rate => track.set_format(glancer),
                 _ => {
                     let ssrc = Ssrc(self.rng.next() as u32);
                     let first = self.rng.next() as u16;
-                    let timeline = self.timeline.add_track(info.clock_rate);
-                    let track = Track::new(
-                        now,
-                        info.track,
-                        ssrc,
-                        first,
-                        info.clock_rate,
-                        timeline,
-                        glancer,
-                    );
-                    *slot = Some(track);
+                    let clock = self.clock(now, info.track, info.clock_rate);
+                    let track =
+                        Track::new(now, info.track, ssrc, first, info.clock_rate, clock, glancer);
+                    if let Some(slot) = self.tracks.get_mut(index) {
+                        *slot = Some(track);
+                    }
                 }
             }
         }
@@ -118,17 +118,59 @@ impl Stream {
         self.out.push_back(Output::Event(event));
         self.out.push_back(Output::Described(Arc::clone(&description)));
         self.description = Some(description);
+        self.is_available = true;
         self.answer_waiting(now);
     }
 
-    fn on_lost(&mut self, now: Now, why: String, retry_in: Duration) {
+    /// The timeline's track for a media section with this clock: the one it had before, so that a
+    /// backend which changes its mind costs nothing.
+    fn clock(&mut self, now: Now, track: TrackId, rate: ClockRate) -> TrackIndex {
+        let known = self.clocks.iter().find(|clock| (clock.0, clock.1) == (track, rate));
+        if let Some(&(.., index)) = known {
+            return index;
+        }
+        if self.clocks.len() >= MAX_CLOCKS {
+            self.timeline = Timeline::new(now, self.rng.next());
+            self.clocks.clear();
+            for track in self.tracks.iter_mut().flatten() {
+                track.index = self.timeline.add_track(track.rate);
+                self.clocks.push((track.id, track.rate, track.index));
+            }
+        }
+        let index = self.timeline.add_track(rate);
+        self.clocks.push((track, rate, index));
+        index
+    }
+
+    /// A track of a new session: what it sends from now on has nothing to do with what it sent.
+    fn on_track_ready(&mut self, now: Now, track: usize) {
+        let Some(id) = track_id(track) else { return };
+        self.set_up.on_ready(id);
+        if self.demand == Demand::Playing {
+            self.timeline.restart();
+            if let Some(Some(track)) = self.tracks.get_mut(track) {
+                track.restart();
+            }
+        }
+        self.answer_waiting(now);
+    }
+
+    pub(crate) fn on_playing(&mut self, now: Now) {
+        self.is_playing = true;
+        self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
+        self.out.push_back(Output::Event(StreamEvent::Playing));
+        self.answer_waiting(now);
+    }
+
+    fn on_lost(&mut self, now: Now, reason: &LostReason, retry_in: Duration) {
         self.flush(now);
-        self.ready = TrackMask::EMPTY;
+        self.set_up.clear();
+        self.is_available = false;
+        let why = reason.to_string();
         let event = StreamEvent::Lost { why: why.clone(), retry_in };
         self.out.push_back(Output::Event(event));
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let retry = Some(retry_in.max(Duration::from_secs(1)));
-        self.refuse_all_waiting(status, retry, &why);
+        let retry_after = retry_in.max(Duration::from_secs(1));
+        self.refuse_all_waiting(status_of_loss(reason), retry_after, &why);
         if !self.readers.is_empty() {
             self.readers.clear();
             self.out.push_back(Output::EndReaders { why });
@@ -136,76 +178,61 @@ impl Stream {
         self.update_demand(now);
     }
 
-    fn on_packet(&mut self, now: Now, track: usize, data: Bytes, udp: bool) {
-        if self.demand != Demand::Playing {
-            return;
-        }
-        let Ok(packet) = RtpPacket::parse(data) else { return };
-        let limits = self.options.reorder;
-        let Some(Some(target)) = self.tracks.get_mut(track) else { return };
-        if target.push(now.mono, packet, udp.then_some(limits)) {
-            self.relay_track(now, track);
-        }
+    /// What the backend has said to SETUP of a track, as a reader may be told.
+    pub(crate) fn set_up_answer(&self, track: TrackId) -> Option<Result<(), StatusCode>> {
+        let answer = self.set_up.answer(track)?;
+        Some(answer.map_err(status_for_readers))
     }
 
-    /// Moves everything that is in order into batches.
-    pub(crate) fn relay_track(&mut self, now: Now, index: usize) {
-        while let Some(Some(track)) = self.tracks.get_mut(index) {
-            let Some((seq, packet)) = track.pull(now.mono) else { return };
-            let (id, unit) = (track.id, (index, packet.header().timestamp));
-            // A batch names one key unit: what follows that unit goes into the next.
-            let after_key = self.key_unit.is_some_and(|key| key != unit);
-            if self.building != Some(index) || after_key {
-                self.flush(now);
-                self.builder = WireBatchBuilder::new(id);
-                self.building = Some(index);
+    /// Whether nothing is to be expected of a track that a reader asks for.
+    pub(crate) fn is_unknown(&self, ask: Ask) -> bool {
+        match (ask, &self.description) {
+            (Ask::SetUp { track }, Some(description)) if self.is_available => {
+                description.track(track).is_none()
             }
-            let mut pushed = self.relay_packet(now, index, seq, &packet);
-            if pushed == Push::Full {
-                if let Some(batch) = self.builder.finish(now.mono) {
-                    self.publish(batch);
-                }
-                pushed = self.relay_packet(now, index, seq, &packet);
-            }
-            let Some(Some(track)) = self.tracks.get(index) else { return };
-            if pushed != Push::Added && track.too_large == 1 {
-                let event = StreamEvent::TooLarge { track: track.id, bytes: packet.bytes().len() };
-                self.out.push_back(Output::Event(event));
-            }
+            _ => false,
         }
     }
+}
 
-    fn relay_packet(&mut self, now: Now, index: usize, seq: ExtSeq, packet: &RtpPacket) -> Push {
-        let Some(Some(track)) = self.tracks.get_mut(index) else { return Push::NotRtp };
-        let (pushed, key) = track.relay(now, &mut self.timeline, &mut self.builder, seq, packet);
-        if let Some(begin) = key {
-            self.builder.note_key(begin);
-            self.key_unit = Some((index, packet.header().timestamp));
-        }
-        pushed
-    }
+fn track_id(index: usize) -> Option<TrackId> {
+    u8::try_from(index).ok().map(TrackId)
+}
 
-    fn on_rtcp(&mut self, now: Now, track: usize, data: &[u8]) {
-        let Some(Some(track)) = self.tracks.get_mut(track) else { return };
-        let Ok(packets) = rtp_rtcp::parse_compound(data) else { return };
-        for packet in packets {
-            if let rtp_rtcp::RtcpPacket::SenderReport { ssrc, info, .. } = packet
-                && track.reception().ssrc() == Some(ssrc)
-            {
-                track.reception().on_sender_report(now.mono, &info);
-            }
-        }
-    }
+/// Whether the backend has a session of ours, or is about to.
+fn has_session(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::SettingUp | Phase::Ready | Phase::Starting | Phase::Playing | Phase::Pausing
+    )
 }
 
 /// What a reader is told for a backend's refusal. A backend's 401 must not make a reader ask its
 /// user for a password that the proxy lacks.
 fn status_for_readers(backend: StatusCode) -> StatusCode {
     match backend.0 {
-        401 | 403 | 407 => StatusCode(502),
+        401 | 403 | 407 | 461 => StatusCode::BAD_GATEWAY,
         404 | 410 => StatusCode::NOT_FOUND,
-        453 => StatusCode(453),
-        461 => StatusCode(502),
+        453 => StatusCode::NOT_ENOUGH_BANDWIDTH,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
+
+/// The same for an attempt that failed, or a session that ended.
+fn status_of_loss(reason: &LostReason) -> StatusCode {
+    match reason {
+        LostReason::Refused { status, .. } => status_for_readers(*status),
+        LostReason::CredentialsRejected
+        | LostReason::CredentialsNeeded
+        | LostReason::AuthenticationUnknown
+        | LostReason::BadDescription { .. }
+        | LostReason::NothingToPlay
+        | LostReason::BadRedirect { .. } => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// What a reader is told to wait after a refusal whose end is not known.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Tracks and clock rates that a timeline keeps before it is made anew.
+const MAX_CLOCKS: usize = 4 * MAX_TRACKS;

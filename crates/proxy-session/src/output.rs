@@ -20,7 +20,7 @@ pub enum Output {
     Clear,
     /// There is a (new) description; audiences take its tracks.
     Described(Arc<Description>),
-    /// An answer to an [`Ask`].
+    /// An answer to an [`Ask`](crate::Ask).
     Reply {
         /// Whom it is for.
         to: Ticket,
@@ -70,8 +70,22 @@ pub enum StreamEvent {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// A packet that cannot be read as RTP was dropped; told once per track.
+    Malformed {
+        /// The track.
+        track: TrackId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something an operator may mend.
     Warning(String),
+    /// The backend departed from the protocol, and that was made up for; told once per kind.
+    Tolerated {
+        /// The kind, in a word or two.
+        quirk: &'static str,
+        /// What was seen.
+        detail: String,
+    },
     /// One message of the dialogue with the backend, secrets blanked.
     Dialogue {
         /// Sent by us, or received.

@@ -1,20 +1,99 @@
 //! What readers want, and what they are answered.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use backend_client::Demand;
-use fan_out::{TrackId, TrackMask, WireBatch, WireBatchBuilder};
+use backend_client::{Demand, Phase};
+use fan_out::{TrackId, TrackMask, WireBatchBuilder};
 use rtp_rtcp::{Now, ReportSchedule};
 use rtsp_proto::StatusCode;
 
 use crate::asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
+use crate::backend::RETRY_AFTER;
 use crate::output::Output;
-use crate::stream::{Held, Stream};
+use crate::relay::Held;
+use crate::stream::Stream;
+use crate::track::Track;
+
+/// A reader that has set up a track, or is about to.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Interest {
+    /// The tracks it was told are set up.
+    tracks: TrackMask,
+    /// Whether it wants media.
+    pub(crate) wants: bool,
+    /// Whether it was told that it gets media.
+    plays: bool,
+}
+
+/// An ask that waits for the backend.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) ticket: Ticket,
+    pub(crate) reader: ReaderId,
+    pub(crate) ask: Ask,
+    pub(crate) until: Instant,
+}
 
 impl Stream {
+    /// Answers a reader's question, now or when the backend has answered: each one once, but for
+    /// what a reader that leaves still waits for.
+    pub fn ask(&mut self, now: Now, ticket: Ticket, reader: ReaderId, ask: Ask) {
+        if let Some(refusal) = self.refusal(reader, ask) {
+            self.out.push_back(Output::Reply { to: ticket, reply: Reply::Refused(refusal) });
+            return;
+        }
+        let reply = self.answer_now(now, ask);
+        if reply.is_none() && self.waiting.len() >= self.options.max_waiting {
+            let why = "too many readers wait for this backend (max_waiting)";
+            self.refuse(ticket, StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(1), why);
+            return;
+        }
+        match ask {
+            Ask::Describe => {}
+            Ask::SetUp { .. } => {
+                self.readers.entry(reader).or_default();
+            }
+            Ask::Play { .. } => self.readers.entry(reader).or_default().wants = true,
+        }
+        self.update_demand(now);
+        // The demand may have been all that was missing.
+        if let Some(reply) = reply.or_else(|| self.answer_now(now, ask)) {
+            self.answer(ticket, reader, ask, reply);
+            self.update_demand(now);
+        } else {
+            let until = now.mono + self.options.answer_deadline;
+            self.waiting.push(Waiting { ticket, reader, ask, until });
+            if !self.is_available {
+                self.client.retry_now(now);
+            }
+        }
+        self.drain_client(now, false);
+    }
+
+    /// A reader wants no media for the moment, but keeps its session.
+    pub fn pause(&mut self, now: Now, reader: ReaderId) {
+        if let Some(interest) = self.readers.get_mut(&reader) {
+            (interest.wants, interest.plays) = (false, false);
+        }
+        let is_its_play = |w: &Waiting| w.reader == reader && matches!(w.ask, Ask::Play { .. });
+        let status = StatusCode::METHOD_NOT_VALID_IN_THIS_STATE;
+        self.refuse_waiting(is_its_play, status, RETRY_AFTER, "the reader paused meanwhile");
+        self.update_demand(now);
+        self.drain_client(now, false);
+    }
+
+    /// A reader is gone, with whatever it was waiting for.
+    pub fn leave(&mut self, now: Now, reader: ReaderId) {
+        self.waiting.retain(|w| w.reader != reader || w.ask == Ask::Describe);
+        if self.readers.remove(&reader).is_some() {
+            self.update_demand(now);
+            self.drain_client(now, false);
+        }
+    }
+
     pub(crate) fn update_demand(&mut self, now: Now) {
-        let demand = if self.readers.values().any(|i| i.playing) {
+        let demand = if self.readers.values().any(|interest| interest.wants) {
             Demand::Playing
         } else if !self.readers.is_empty() {
             Demand::Ready
@@ -31,138 +110,200 @@ impl Stream {
         }
         self.demand = demand;
         self.client.set_demand(now, demand);
+        if demand == Demand::Playing && self.client.state() == Phase::Playing {
+            // It had not come to PAUSE yet, so it says nothing new.
+            self.on_playing(now);
+        }
     }
 
     /// Numbers and times go on from here, whatever the backend's next packets carry.
-    pub(crate) fn begin_playing(&mut self, now: Now) {
+    fn begin_playing(&mut self, now: Now) {
         let until = now.mono + self.options.answer_deadline + MAX_HELD_AFTER_ANSWER;
-        self.held = Some(Held { batches: Vec::new(), bytes: 0, until });
+        self.held = Some(Held { batches: Vec::new(), bytes: 0, until, first: None });
         self.timeline.restart();
         for track in self.tracks.iter_mut().flatten() {
-            track.restart();
+            track.begin();
             track.schedule = ReportSchedule::new(now.mono);
         }
     }
 
-    pub(crate) fn end_playing(&mut self) {
-        self.playing = false;
+    /// What has not been published is an old picture by the time that somebody plays again.
+    fn end_playing(&mut self) {
+        self.is_playing = false;
         self.building = None;
+        self.key_unit = None;
         self.builder = WireBatchBuilder::new(TrackId(0));
         self.next_receiver_report = None;
         self.held = None;
+        for track in self.tracks.iter_mut().flatten() {
+            track.restart();
+        }
         self.out.push_back(Output::Clear);
     }
 
-    pub(crate) fn answer_now(&self, now: Now, ask: Ask) -> Option<Reply> {
-        let description = self.description.as_ref()?;
+    /// What needs no look at the backend to be refused.
+    fn refusal(&self, reader: ReaderId, ask: Ask) -> Option<Refusal> {
+        let refusal = |status, retry_after, why: &str| {
+            Some(Refusal { status, retry_after, why: why.to_owned() })
+        };
+        if self.is_shut_down {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, None, "the proxy is shutting down");
+        }
+        if self.is_unknown(ask) {
+            return refusal(StatusCode::NOT_FOUND, None, UNKNOWN_TRACK);
+        }
+        let is_known = self.readers.contains_key(&reader);
         match ask {
-            Ask::Describe => Some(Reply::Described(Arc::clone(description))),
-            Ask::SetUp { track } => {
-                let ssrc = self.track(track)?.ssrc;
-                self.ready.contains(track).then_some(Reply::SetUp { ssrc })
+            Ask::SetUp { .. } if !is_known && self.readers.len() >= self.options.max_readers => {
+                let why = "the stream has as many readers as it may have (max_readers)";
+                refusal(StatusCode::NOT_ENOUGH_BANDWIDTH, Some(RETRY_AFTER), why)
             }
-            Ask::Play { tracks } => self.playing.then(|| Reply::Playing(self.welcome(now, tracks))),
+            Ask::Play { .. } if !is_known => {
+                let why = "the reader has set up nothing";
+                refusal(StatusCode::METHOD_NOT_VALID_IN_THIS_STATE, None, why)
+            }
+            _ => None,
         }
     }
 
-    pub(crate) fn welcome(&self, now: Now, wanted: TrackMask) -> Welcome {
-        let tracks = self
-            .tracks
-            .iter()
-            .flatten()
-            .filter(|t| wanted.contains(t.id))
-            .map(|t| TrackWelcome {
-                track: t.id,
-                ssrc: t.ssrc,
+    fn answer_now(&mut self, now: Now, ask: Ask) -> Option<Reply> {
+        let description = self.description.as_ref().filter(|_| self.is_available)?;
+        match ask {
+            Ask::Describe if description.tracks.is_empty() => {
+                let why = "the backend offers no track that can be relayed".to_owned();
+                let status = StatusCode::BAD_GATEWAY;
+                Some(Reply::Refused(Refusal { status, retry_after: None, why }))
+            }
+            Ask::Describe => Some(Reply::Described(Arc::clone(description))),
+            Ask::SetUp { track } => match self.set_up_answer(track)? {
+                Ok(()) => Some(Reply::SetUp { ssrc: self.track(track)?.ssrc }),
+                Err(status) => {
+                    let why = "the backend refused the track".to_owned();
+                    let retry_after = retry_after(status, RETRY_AFTER);
+                    Some(Reply::Refused(Refusal { status, retry_after, why }))
+                }
+            },
+            Ask::Play { tracks } => {
+                let plays = self.is_playing && self.client.state() == Phase::Playing;
+                plays.then(|| self.welcome(now, tracks))
+            }
+        }
+    }
+
+    /// What a reader that joins after this is told about its tracks.
+    fn welcome(&mut self, now: Now, wanted: TrackMask) -> Reply {
+        // It begins with what is published from here on.
+        self.flush(now);
+        let is_wanted = |track: &&Track| wanted.contains(track.id);
+        let tracks = || self.tracks.iter().flatten().filter(is_wanted);
+        // RTP-Info stands for one instant, and no packet may come from before it.
+        let begun = match &self.held {
+            Some(held) => held.first.unwrap_or(now),
+            None => {
+                let late = tracks().map(|track| track.lateness(now, &self.timeline)).max();
+                let late = late.unwrap_or_default();
+                Now { mono: now.mono.checked_sub(late).unwrap_or(now.mono), ..now }
+            }
+        };
+        let welcomes: Vec<_> = tracks()
+            .map(|track| TrackWelcome {
+                track: track.id,
+                ssrc: track.ssrc,
                 next_seq: match self.held {
-                    Some(_) => t.session_seq().seq(),
-                    None => t.next_seq().seq(),
+                    Some(_) => track.session_seq().seq(),
+                    None => track.lowest_seq().seq(),
                 },
-                rtptime: self.timeline.at(now, t.index),
-                report: self.report(now, t),
+                rtptime: self.timeline.at(begun, track.index),
+                report: self.report(now, track),
             })
             .collect();
-        Welcome { tracks }
-    }
-
-    /// A batch for the readers, or for the first one as soon as it has joined.
-    pub(crate) fn publish(&mut self, batch: Arc<WireBatch>) {
-        match &mut self.held {
-            Some(held) if held.bytes < MAX_HELD_BYTES => {
-                held.bytes += batch.bytes_held();
-                held.batches.push(batch);
-            }
-            _ => {
-                self.joined();
-                self.out.push_back(Output::Publish(batch));
-            }
+        if welcomes.is_empty() {
+            let why = UNKNOWN_TRACK.to_owned();
+            let status = StatusCode::NOT_FOUND;
+            return Reply::Refused(Refusal { status, retry_after: None, why });
         }
+        Reply::Playing(Welcome { tracks: welcomes })
     }
 
+    /// Answers those whose question the backend has answered.
     pub(crate) fn answer_waiting(&mut self, now: Now) {
-        let mut index = 0;
+        let (mut index, mut has_refused) = (0, false);
         while let Some(ask) = self.waiting.get(index).map(|w| w.ask) {
-            let unknown = match (ask, &self.description) {
-                (Ask::SetUp { track }, Some(d)) => d.track(track).is_none(),
-                _ => false,
+            let reply = if self.is_unknown(ask) {
+                let why = UNKNOWN_TRACK.to_owned();
+                let status = StatusCode::NOT_FOUND;
+                Some(Reply::Refused(Refusal { status, retry_after: None, why }))
+            } else {
+                self.answer_now(now, ask)
             };
-            if unknown {
-                let gone = self.waiting.remove(index);
-                self.drop_refused(gone.reader, gone.ask);
-                let why = "the stream has no such track".to_owned();
-                self.refuse(gone.ticket, StatusCode::NOT_FOUND, None, why);
-            } else if let Some(reply) = self.answer_now(now, ask) {
-                let to = self.waiting.remove(index).ticket;
-                self.out.push_back(Output::Reply { to, reply });
+            if let Some(reply) = reply {
+                let Waiting { ticket, reader, ask, .. } = self.waiting.remove(index);
+                has_refused |= matches!(reply, Reply::Refused(_));
+                self.answer(ticket, reader, ask, reply);
             } else {
                 index += 1;
             }
         }
+        if has_refused {
+            self.update_demand(now);
+        }
     }
 
-    pub(crate) fn refuse(
-        &mut self,
-        to: Ticket,
-        status: StatusCode,
-        retry: Option<Duration>,
-        why: String,
-    ) {
-        let reply = Reply::Refused(Refusal { status, retry_after: retry, why });
+    /// Gives a reader its answer, and takes note of what it has now.
+    fn answer(&mut self, to: Ticket, reader: ReaderId, ask: Ask, reply: Reply) {
+        let is_refused = matches!(reply, Reply::Refused(_));
         self.out.push_back(Output::Reply { to, reply });
-    }
-
-    /// A refused PLAY leaves the session set up; a refused SETUP leaves nothing, unless the
-    /// reader has set up another track before: then its later requests say so.
-    pub(crate) fn drop_refused(&mut self, reader: ReaderId, ask: Ask) {
+        let Some(interest) = self.readers.get_mut(&reader) else { return };
         match ask {
             Ask::Describe => {}
+            Ask::SetUp { track } if !is_refused => interest.tracks.insert(track),
+            Ask::Play { .. } if !is_refused => interest.plays = true,
+            // A refused PLAY leaves the session set up, and one that was playing playing.
+            Ask::Play { .. } => interest.wants = interest.plays,
+            // A refused SETUP leaves nothing, unless there is another track.
             Ask::SetUp { .. } => {
-                if self.readers.get(&reader).is_some_and(|i| !i.playing) {
+                let has_none = interest.tracks.is_empty() && !interest.wants;
+                if has_none && !self.waiting.iter().any(|w| w.reader == reader) {
                     self.readers.remove(&reader);
                 }
             }
-            Ask::Play { .. } => {
-                if let Some(interest) = self.readers.get_mut(&reader) {
-                    interest.playing = false;
-                }
-            }
         }
     }
 
-    pub(crate) fn refuse_all_waiting(
+    fn refuse(&mut self, to: Ticket, status: StatusCode, retry: Duration, why: &str) {
+        let retry_after = retry_after(status, retry);
+        let reply = Reply::Refused(Refusal { status, retry_after, why: why.to_owned() });
+        self.out.push_back(Output::Reply { to, reply });
+    }
+
+    /// Refuses those that wait and whom `whom` names. The caller updates the demand.
+    pub(crate) fn refuse_waiting(
         &mut self,
+        whom: impl Fn(&Waiting) -> bool,
         status: StatusCode,
-        retry: Option<Duration>,
+        retry: Duration,
         why: &str,
     ) {
-        for w in std::mem::take(&mut self.waiting) {
-            self.drop_refused(w.reader, w.ask);
-            self.refuse(w.ticket, status, retry, why.to_owned());
+        let (gone, left): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(whom);
+        self.waiting = left;
+        let retry_after = retry_after(status, retry);
+        for Waiting { ticket, reader, ask, .. } in gone {
+            let reply = Reply::Refused(Refusal { status, retry_after, why: why.to_owned() });
+            self.answer(ticket, reader, ask, reply);
         }
+    }
+
+    /// The same for all that wait.
+    pub(crate) fn refuse_all_waiting(&mut self, status: StatusCode, retry: Duration, why: &str) {
+        self.refuse_waiting(|_| true, status, retry, why);
     }
 }
 
-/// Bytes kept for the reader that starts the backend until it has joined.
-const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
-/// How long after the last moment for an answer to PLAY they are kept.
+/// Only 503 says that it may be worth asking again (RFC 2326 section 12.31).
+fn retry_after(status: StatusCode, retry: Duration) -> Option<Duration> {
+    (status == StatusCode::SERVICE_UNAVAILABLE).then_some(retry)
+}
+
+const UNKNOWN_TRACK: &str = "the stream has no such track";
+/// How long after the last moment for an answer to PLAY the first media is kept.
 const MAX_HELD_AFTER_ANSWER: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ impl Stream {
     }
 
     pub(crate) fn send_reports(&mut self, now: Now) {
-        if !self.playing {
+        if !self.is_playing {
             return;
         }
         for index in 0..self.tracks.len() {

@@ -30,6 +30,8 @@ pub struct TrackStatus {
     pub lost: u64,
     /// Packets too large to be relayed, since the start.
     pub too_large: u64,
+    /// Packets that could not be read as RTP, since the start.
+    pub malformed: u64,
 }
 
 /// What a stream is doing.

@@ -2,19 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backend_client::{BackendClient, Demand, Input};
-use fan_out::{TrackId, TrackMask, WireBatch, WireBatchBuilder};
-use rtp_rtcp::{Now, RtpTime, Ssrc};
+use fan_out::{TrackId, WireBatchBuilder};
+use rtp_rtcp::{ClockRate, Now, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
-use time_normalizer::Timeline;
+use time_normalizer::{Timeline, TrackIndex};
 
-use crate::asks::{Ask, ReaderId, Ticket};
+use crate::asks::ReaderId;
+use crate::backend::RETRY_AFTER;
 use crate::description::Description;
 use crate::options::StreamOptions;
 use crate::output::Output;
+use crate::readers::{Interest, Waiting};
+use crate::relay::Held;
 use crate::rng::Rng;
+use crate::set_up::SetUp;
 use crate::status::{StreamState, StreamStatus, TrackStatus};
 use crate::track::Track;
 
@@ -31,13 +35,19 @@ pub struct Stream {
     pub(crate) description: Option<Arc<Description>>,
     /// By place in the backend's description; a track keeps its numbers over new descriptions.
     pub(crate) tracks: Vec<Option<Track>>,
+    /// The timeline's tracks, by media section and clock.
+    pub(crate) clocks: Vec<(TrackId, ClockRate, TrackIndex)>,
     pub(crate) rng: Rng,
     pub(crate) readers: HashMap<ReaderId, Interest>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) demand: Demand,
-    /// Tracks whose SETUP the backend has answered.
-    pub(crate) ready: TrackMask,
-    pub(crate) playing: bool,
+    pub(crate) set_up: SetUp,
+    /// Whether the description is that of the present attempt, rather than of one that failed
+    /// since.
+    pub(crate) is_available: bool,
+    /// Whether the backend has agreed to PLAY since somebody last began to want media.
+    pub(crate) is_playing: bool,
+    pub(crate) is_shut_down: bool,
     pub(crate) builder: WireBatchBuilder,
     pub(crate) building: Option<usize>,
     /// Track and timestamp of the key unit that the batch under construction names.
@@ -47,29 +57,6 @@ pub struct Stream {
     pub(crate) held: Option<Held>,
     pub(crate) receiver_ssrc: Ssrc,
     pub(crate) out: VecDeque<Output>,
-}
-
-/// Batches that wait for the reader that started the backend: its first picture may be among
-/// them, since media can overtake the answer to PLAY.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) batches: Vec<Arc<WireBatch>>,
-    pub(crate) bytes: usize,
-    /// They wait no longer than that.
-    pub(crate) until: Instant,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Interest {
-    pub(crate) playing: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) ticket: Ticket,
-    pub(crate) reader: ReaderId,
-    pub(crate) ask: Ask,
-    pub(crate) until: Instant,
 }
 
 impl Stream {
@@ -89,13 +76,16 @@ impl Stream {
             versions: 0,
             description: None,
             tracks: Vec::new(),
+            clocks: Vec::new(),
             receiver_ssrc: Ssrc(rng.next() as u32),
             rng,
             readers: HashMap::new(),
             waiting: Vec::new(),
             demand: Demand::Idle,
-            ready: TrackMask::EMPTY,
-            playing: false,
+            set_up: SetUp::default(),
+            is_available: false,
+            is_playing: false,
+            is_shut_down: false,
             builder: WireBatchBuilder::new(TrackId(0)),
             building: None,
             key_unit: None,
@@ -134,79 +124,11 @@ impl Stream {
         self.drain_client(now, udp);
     }
 
-    /// Publishes what has been gathered since the last call.
-    pub fn flush(&mut self, now: Now) {
-        self.building = None;
-        self.key_unit = None;
-        if let Some(batch) = self.builder.finish(now.mono) {
-            self.publish(batch);
-        }
-    }
-
-    /// A reader has joined an audience: what was kept for the first one flows.
-    pub fn joined(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.out.extend(held.batches.into_iter().map(Output::Publish));
-        }
-    }
-
-    /// Answers a reader's question, now or when the backend has answered.
-    pub fn ask(&mut self, now: Now, ticket: Ticket, reader: ReaderId, ask: Ask) {
-        match ask {
-            Ask::Describe => {}
-            Ask::SetUp { track } => {
-                if self.description.as_ref().is_some_and(|d| d.track(track).is_none()) {
-                    let why = format!("the stream has no track {}", u16::from(track.0) + 1);
-                    return self.refuse(ticket, StatusCode::NOT_FOUND, None, why);
-                }
-                let full = self.readers.len() >= self.options.max_readers;
-                if full && !self.readers.contains_key(&reader) {
-                    let why = "the stream has as many readers as it may have (max_readers)";
-                    let status = StatusCode::NOT_ENOUGH_BANDWIDTH;
-                    return self.refuse(ticket, status, Some(RETRY_AFTER), why.to_owned());
-                }
-                self.readers.entry(reader).or_insert(Interest { playing: false });
-            }
-            Ask::Play { .. } => {
-                self.readers.insert(reader, Interest { playing: true });
-            }
-        }
-        self.update_demand(now);
-        if let Some(reply) = self.answer_now(now, ask) {
-            self.out.push_back(Output::Reply { to: ticket, reply });
-        } else if self.waiting.len() >= self.options.max_waiting {
-            let why = "too many readers wait for this backend".to_owned();
-            self.refuse(ticket, StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1)), why);
-        } else {
-            let until = now.mono + self.options.answer_deadline;
-            self.waiting.push(Waiting { ticket, reader, ask, until });
-            if self.description.is_none() {
-                self.client.retry_now(now);
-            }
-        }
-        self.drain_client(now, false);
-    }
-
-    /// A reader wants no media for the moment, but keeps its session.
-    pub fn pause(&mut self, now: Now, reader: ReaderId) {
-        if let Some(interest) = self.readers.get_mut(&reader) {
-            interest.playing = false;
-        }
-        self.update_demand(now);
-        self.drain_client(now, false);
-    }
-
-    /// A reader is gone, with whatever it was waiting for.
-    pub fn leave(&mut self, now: Now, reader: ReaderId) {
-        self.waiting.retain(|w| w.reader != reader || w.ask == Ask::Describe);
-        if self.readers.remove(&reader).is_some() {
-            self.update_demand(now);
-            self.drain_client(now, false);
-        }
-    }
-
     /// Ends the backend session, with TEARDOWN where there is one.
     pub fn shutdown(&mut self, now: Now) {
+        self.is_shut_down = true;
+        let why = "the proxy is shutting down";
+        self.refuse_all_waiting(StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER, why);
         self.client.shutdown(now);
         self.drain_client(now, false);
     }
@@ -230,13 +152,10 @@ impl Stream {
         }
         self.send_reports(now);
         self.send_receiver_reports(now);
-        let (due, rest): (Vec<_>, Vec<_>) =
-            self.waiting.drain(..).partition(|w| w.until <= now.mono);
-        self.waiting = rest;
-        for late in due {
-            let why = "the backend did not answer in time".to_owned();
-            self.drop_refused(late.reader, late.ask);
-            self.refuse(late.ticket, StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_AFTER), why);
+        if self.waiting.iter().any(|w| w.until <= now.mono) {
+            let is_late = |w: &Waiting| w.until <= now.mono;
+            let why = "the backend did not answer in time";
+            self.refuse_waiting(is_late, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER, why);
         }
         self.update_demand(now);
         self.drain_client(now, false);
@@ -246,7 +165,7 @@ impl Stream {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reports = self.tracks.iter().flatten().filter_map(|t| {
-            let report = if self.playing { t.schedule.poll_timeout() } else { None };
+            let report = if self.is_playing { t.schedule.poll_timeout() } else { None };
             [report, t.poll_timeout()].into_iter().flatten().min()
         });
         reports
@@ -266,11 +185,11 @@ impl Stream {
     /// How the stream is.
     #[must_use]
     pub fn status(&self) -> StreamStatus {
-        let state = match (&self.description, self.demand, self.playing) {
-            (None, _, _) => StreamState::Connecting,
-            (Some(_), Demand::Idle, _) => StreamState::Idle,
-            (Some(_), Demand::Playing, true) => StreamState::Playing,
-            (Some(_), _, _) => StreamState::Starting,
+        let state = match (self.is_available, self.demand, self.is_playing) {
+            (false, _, _) => StreamState::Connecting,
+            (true, Demand::Idle, _) => StreamState::Idle,
+            (true, Demand::Playing, true) => StreamState::Playing,
+            (true, _, _) => StreamState::Starting,
         };
         let tracks: Vec<TrackStatus> = self
             .tracks
@@ -278,14 +197,20 @@ impl Stream {
             .flatten()
             .map(|t| {
                 let (packets, lost) = t.packets_and_lost();
-                TrackStatus { track: t.id, packets, lost, too_large: t.too_large }
+                TrackStatus {
+                    track: t.id,
+                    packets,
+                    lost,
+                    too_large: t.too_large,
+                    malformed: t.malformed,
+                }
             })
             .collect();
         StreamStatus {
             state,
             codecs: self.description.as_ref().map(|d| d.summary()).unwrap_or_default(),
             readers: self.readers.len(),
-            playing: self.readers.values().filter(|i| i.playing).count(),
+            playing: self.readers.values().filter(|i| i.wants).count(),
             octets: self.tracks.iter().flatten().map(|t| t.received_octets).sum(),
             tracks,
         }
@@ -295,6 +220,3 @@ impl Stream {
         self.tracks.get(usize::from(track.0))?.as_ref()
     }
 }
-
-/// What a reader is told to wait after a refusal whose end is not known.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);

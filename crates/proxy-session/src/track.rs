@@ -1,14 +1,14 @@
 //! One track's way from the backend's packets to the log.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use codec_framers::{Glancer, UnitTracker};
-use fan_out::{Push, TrackId, WireBatchBuilder};
+use codec_framers::{Glancer, UnitStart, UnitTracker};
+use fan_out::TrackId;
 use rtp_rtcp::{
     Admit, ClockRate, ExtSeq, InOrder, Now, NtpTime, Reception, Reorder, ReorderLimits,
-    ReportSchedule, RtpPacket, SenderInfo, Ssrc,
+    ReportSchedule, RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
 };
-use time_normalizer::{Timeline, TrackIndex};
+use time_normalizer::{MAX_TIMESTAMP_STEP, Timeline, TrackIndex};
 
 /// One track: reorder, time, glance, and the numbers that readers see.
 #[derive(Debug)]
@@ -23,10 +23,13 @@ pub(crate) struct Track {
     glancer: Glancer,
     units: UnitTracker,
     sequencer: Sequencer,
+    /// How long after the instant that its timestamp stands for the last packet came.
+    late: Duration,
     sent_packets: u32,
     sent_octets: u32,
     pub(crate) received_octets: u64,
     pub(crate) too_large: u64,
+    pub(crate) malformed: u64,
 }
 
 #[derive(Debug)]
@@ -57,26 +60,35 @@ impl Track {
             glancer,
             units: UnitTracker::new(),
             sequencer: Sequencer::new(first_seq),
+            late: Duration::ZERO,
             sent_packets: 0,
             sent_octets: 0,
             received_octets: 0,
             too_large: 0,
+            malformed: 0,
         }
     }
 
-    /// A new backend session begins: its packets are numbered on from the last one sent.
+    /// What comes from here on has nothing to do with what came before: another session of the
+    /// backend's, or one that goes on after PAUSE. It is numbered on from the last packet sent.
     pub(crate) fn restart(&mut self) {
         self.input = Input::Tcp(InOrder::new());
         self.reception = Reception::new(self.rate);
         self.units = UnitTracker::new();
         self.sequencer.restart();
+        self.late = Duration::ZERO;
     }
 
-    /// The format changed with a new description.
-    pub(crate) fn set_format(&mut self, rate: ClockRate, glancer: Glancer) {
-        self.rate = rate;
+    /// The same, for the first reader after nobody was there.
+    pub(crate) fn begin(&mut self) {
+        self.restart();
+        self.sequencer.begun = self.sequencer.next;
+    }
+
+    /// The format may have changed with a new description.
+    pub(crate) fn set_format(&mut self, glancer: Glancer) {
         self.glancer = glancer;
-        self.reception = Reception::new(rate);
+        self.units = UnitTracker::new();
     }
 
     /// Takes a packet from the backend; `false` where the window had no use for it.
@@ -123,35 +135,47 @@ impl Track {
         }
     }
 
-    /// Writes a packet into the batch; `Push::Full` asks for a new batch and the same call again.
-    /// Says also where a key unit begins that is known to be one by this packet.
-    pub(crate) fn relay(
+    /// The number and the timestamp that a packet leaves with.
+    pub(crate) fn place(
         &mut self,
         now: Now,
         timeline: &mut Timeline,
-        builder: &mut WireBatchBuilder,
         seq: ExtSeq,
-        packet: &RtpPacket,
-    ) -> (Push, Option<ExtSeq>) {
-        let header = packet.header();
-        let out_seq = self.sequencer.map(seq);
+        header: &RtpHeader,
+    ) -> (ExtSeq, RtpTime) {
+        let seq = self.sequencer.map(seq);
         let timestamp = timeline.stamp(now, self.index, header.ssrc, header.timestamp);
-        let pushed = builder.push(packet.bytes(), out_seq, timestamp, self.ssrc);
-        let mut key = None;
-        match pushed {
-            Push::Added => {
-                let glance = self.glancer.look(header, packet.payload());
-                key = self.units.on_packet(out_seq, timestamp, glance);
-                self.sequencer.sent(out_seq);
-                self.sent_packets = self.sent_packets.wrapping_add(1);
-                let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
-                self.sent_octets = self.sent_octets.wrapping_add(octets);
-                self.schedule.on_media(now.mono);
-            }
-            Push::Full => {}
-            Push::TooLarge | Push::NotRtp => self.too_large += 1,
-        }
-        (pushed, key)
+        self.late = self.since(now, timeline, timestamp);
+        (seq, timestamp)
+    }
+
+    /// A packet has gone out. Says where a key unit begins that is known to be one by it.
+    pub(crate) fn relayed(
+        &mut self,
+        now: Now,
+        seq: ExtSeq,
+        timestamp: RtpTime,
+        packet: &RtpPacket,
+    ) -> Option<ExtSeq> {
+        let glance = self.glancer.look(packet.header(), packet.payload());
+        self.sequencer.sent(seq);
+        self.sent_packets = self.sent_packets.wrapping_add(1);
+        let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
+        self.sent_octets = self.sent_octets.wrapping_add(octets);
+        self.schedule.on_media(now.mono);
+        self.units.on_packet(seq, timestamp, glance)
+    }
+
+    /// Counts a packet that cannot be read; whether it was the first.
+    pub(crate) fn is_first_malformed(&mut self) -> bool {
+        self.malformed += 1;
+        self.malformed == 1
+    }
+
+    /// Counts a packet that was too large; whether it was the first.
+    pub(crate) fn is_first_too_large(&mut self) -> bool {
+        self.too_large += 1;
+        self.too_large == 1
     }
 
     /// The sender's side of a report for `now`.
@@ -165,14 +189,32 @@ impl Track {
         }
     }
 
-    /// The number that this backend session began with.
+    /// The number below which nothing has gone out since somebody began to play.
     pub(crate) fn session_seq(&self) -> ExtSeq {
         self.sequencer.begun
     }
 
-    /// The number that the next packet cannot be below.
-    pub(crate) fn next_seq(&self) -> ExtSeq {
-        self.sequencer.next
+    /// The lowest number that a reader may get which joins now: where key frames are waited for,
+    /// the unit now arriving may turn out to be one.
+    pub(crate) fn lowest_seq(&self) -> ExtSeq {
+        self.undecided().map_or(self.sequencer.next, |first| first.seq.min(self.sequencer.next))
+    }
+
+    /// How far the first packet of a reader that joins now may lie before `now` by its timestamp.
+    pub(crate) fn lateness(&self, now: Now, timeline: &Timeline) -> Duration {
+        let unit = self.undecided().map(|first| self.since(now, timeline, first.timestamp));
+        // Longer than that ago, nothing is arriving.
+        self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP)
+    }
+
+    fn undecided(&self) -> Option<UnitStart> {
+        self.units.undecided().filter(|_| self.glancer.knows_keys())
+    }
+
+    /// How long before `now` the instant lies that `timestamp` stands for.
+    fn since(&self, now: Now, timeline: &Timeline, timestamp: RtpTime) -> Duration {
+        let ticks = timeline.at(now, self.index).ahead_of(timestamp);
+        self.rate.duration(u64::try_from(ticks).unwrap_or_default())
     }
 
     pub(crate) fn reception(&mut self) -> &mut Reception {
@@ -189,7 +231,7 @@ impl Track {
 #[derive(Debug)]
 struct Sequencer {
     next: ExtSeq,
-    /// `next` when the current session began.
+    /// `next` when somebody began to play after nobody had.
     begun: ExtSeq,
     /// The backend's number that `anchor_out` stands for, in the current session.
     anchor: Option<(ExtSeq, ExtSeq)>,
@@ -204,7 +246,6 @@ impl Sequencer {
 
     fn restart(&mut self) {
         self.anchor = None;
-        self.begun = self.next;
     }
 
     fn map(&mut self, seq: ExtSeq) -> ExtSeq {

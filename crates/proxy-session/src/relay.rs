@@ -1,0 +1,139 @@
+//! From the backend's packets to batches for readers.
+
+use std::sync::Arc;
+
+use backend_client::Demand;
+use bytes::Bytes;
+use fan_out::{Push, WireBatch, WireBatchBuilder};
+use rtp_rtcp::{Now, RtcpPacket, RtpError, RtpPacket};
+
+use crate::output::{Output, StreamEvent};
+use crate::stream::Stream;
+
+/// Batches that wait for the reader that started the backend: its first picture may be among
+/// them, since media can overtake the answer to PLAY.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) batches: Vec<Arc<WireBatch>>,
+    pub(crate) bytes: usize,
+    /// They wait no longer than that.
+    pub(crate) until: std::time::Instant,
+    /// When the first packet came.
+    pub(crate) first: Option<Now>,
+}
+
+impl Stream {
+    pub(crate) fn on_packet(&mut self, now: Now, track: usize, data: Bytes, udp: bool) {
+        if self.demand != Demand::Playing {
+            return;
+        }
+        let limits = self.options.reorder;
+        let bytes = data.len();
+        let parsed = RtpPacket::parse(data);
+        let Some(Some(target)) = self.tracks.get_mut(track) else { return };
+        let packet = match parsed {
+            Ok(packet) => packet,
+            Err(RtpError::TooLong { .. }) => return self.on_too_large(track, bytes),
+            Err(error) => {
+                if target.is_first_malformed() {
+                    let event = StreamEvent::Malformed { track: target.id, why: error.to_string() };
+                    self.out.push_back(Output::Event(event));
+                }
+                return;
+            }
+        };
+        if target.push(now.mono, packet, udp.then_some(limits)) {
+            self.relay_track(now, track);
+        }
+    }
+
+    /// Moves everything that is in order into batches.
+    pub(crate) fn relay_track(&mut self, now: Now, index: usize) {
+        while let Some(Some(track)) = self.tracks.get_mut(index) {
+            let Some((seq, packet)) = track.pull(now.mono) else { return };
+            let (id, ssrc) = (track.id, track.ssrc);
+            let unit = (index, packet.header().timestamp);
+            let (seq, timestamp) = track.place(now, &mut self.timeline, seq, packet.header());
+            if let Some(held) = &mut self.held {
+                held.first.get_or_insert(now);
+            }
+            // A batch names one key unit: what follows that unit goes into the next.
+            let after_key = self.key_unit.is_some_and(|key| key != unit);
+            if self.building != Some(index) || after_key {
+                self.flush(now);
+                self.builder = WireBatchBuilder::new(id);
+                self.building = Some(index);
+            }
+            let mut pushed = self.builder.push(packet.bytes(), seq, timestamp, ssrc);
+            if pushed == Push::Full {
+                if let Some(batch) = self.builder.finish(now.mono) {
+                    self.publish(batch);
+                }
+                pushed = self.builder.push(packet.bytes(), seq, timestamp, ssrc);
+            }
+            let Some(Some(track)) = self.tracks.get_mut(index) else { return };
+            if pushed == Push::Added {
+                if let Some(begin) = track.relayed(now, seq, timestamp, &packet) {
+                    self.builder.note_key(begin);
+                    self.key_unit = Some(unit);
+                }
+            } else {
+                self.on_too_large(index, packet.bytes().len());
+            }
+        }
+    }
+
+    fn on_too_large(&mut self, index: usize, bytes: usize) {
+        if let Some(Some(track)) = self.tracks.get_mut(index)
+            && track.is_first_too_large()
+        {
+            let event = StreamEvent::TooLarge { track: track.id, bytes };
+            self.out.push_back(Output::Event(event));
+        }
+    }
+
+    /// Publishes what has been gathered since the last call.
+    pub fn flush(&mut self, now: Now) {
+        self.building = None;
+        self.key_unit = None;
+        if let Some(batch) = self.builder.finish(now.mono) {
+            self.publish(batch);
+        }
+    }
+
+    /// A reader has joined an audience: what was kept for the first one flows.
+    pub fn joined(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.out.extend(held.batches.into_iter().map(Output::Publish));
+        }
+    }
+
+    /// A batch for the readers, or for the first one as soon as it has joined.
+    fn publish(&mut self, batch: Arc<WireBatch>) {
+        match &mut self.held {
+            Some(held) if held.bytes < MAX_HELD_BYTES => {
+                held.bytes += batch.bytes_held();
+                held.batches.push(batch);
+            }
+            _ => {
+                self.joined();
+                self.out.push_back(Output::Publish(batch));
+            }
+        }
+    }
+
+    pub(crate) fn on_rtcp(&mut self, now: Now, track: usize, data: &[u8]) {
+        let Some(Some(track)) = self.tracks.get_mut(track) else { return };
+        let Ok(packets) = rtp_rtcp::parse_compound(data) else { return };
+        for packet in packets {
+            if let RtcpPacket::SenderReport { ssrc, info, .. } = packet
+                && track.reception().ssrc() == Some(ssrc)
+            {
+                track.reception().on_sender_report(now.mono, &info);
+            }
+        }
+    }
+}
+
+/// Bytes kept for the reader that starts the backend until it has joined.
+const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;

@@ -1,0 +1,14 @@
+//! A stream between a scripted camera and readers, in virtual time.
+
+mod bounds;
+mod camera;
+mod describing;
+mod endings;
+mod joining;
+mod media;
+mod model;
+mod playing;
+mod relaying;
+mod reports;
+mod rig;
+mod setting_up;
