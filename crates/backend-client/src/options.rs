@@ -84,10 +84,13 @@ impl Options {
         self
     }
 
-    /// Whether a media section is pulled: carried in RTP, not a back-channel, and of an allowed
-    /// kind.
+    /// Whether a media section is pulled: carried in RTP, not encrypted (SRTP is not understood),
+    /// not a back-channel, and of an allowed kind.
     pub fn allows(&self, media: &Media) -> bool {
-        media.is_rtp() && !media.is_back_channel() && self.allowed.contains(&media.kind)
+        media.is_rtp()
+            && !media.is_encrypted()
+            && !media.is_back_channel()
+            && self.allowed.contains(&media.kind)
     }
 }
 
