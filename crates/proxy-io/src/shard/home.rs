@@ -187,6 +187,13 @@ fn log(stream: &str, event: StreamEvent) {
             let track = u16::from(track.0) + 1;
             tracing::warn!(%stream, track, bytes, "a packet was too large to be relayed and is dropped, as all such will be");
         }
+        StreamEvent::Malformed { track, why } => {
+            let track = u16::from(track.0) + 1;
+            tracing::warn!(%stream, track, %why, "a packet that is not RTP is dropped, as all such will be");
+        }
+        StreamEvent::Tolerated { quirk, detail } => {
+            tracing::info!(%stream, quirk, %detail, "the backend departs from the protocol");
+        }
         StreamEvent::Warning(what) => tracing::warn!(%stream, %what, "backend"),
         StreamEvent::Dialogue { sent, text } => {
             let to = if sent { "to backend" } else { "from backend" };
