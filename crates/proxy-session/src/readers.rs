@@ -44,6 +44,15 @@ impl Stream {
             return;
         }
         let reply = self.answer_now(now, ask);
+        let until = now.mono + self.options.answer_deadline;
+        if let Some(at) = self.client.locked_until().filter(|at| *at > until)
+            && !self.is_available
+        {
+            let why = "the backend rejects the user name or password";
+            let retry = at.saturating_duration_since(now.mono);
+            self.refuse(ticket, StatusCode::SERVICE_UNAVAILABLE, retry, why);
+            return;
+        }
         if reply.is_none() && self.waiting.len() >= self.options.max_waiting {
             let why = "too many readers wait for this backend (max_waiting)";
             self.refuse(ticket, StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(1), why);
@@ -62,7 +71,6 @@ impl Stream {
             self.answer(ticket, reader, ask, reply);
             self.update_demand(now);
         } else {
-            let until = now.mono + self.options.answer_deadline;
             self.waiting.push(Waiting { ticket, reader, ask, until });
             if !self.is_available {
                 self.client.retry_now(now);

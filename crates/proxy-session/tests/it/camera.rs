@@ -15,6 +15,8 @@ pub(crate) enum Act {
     /// Obeys after so long.
     Late(Duration),
     Ignore,
+    /// Asks for a password, and accepts none.
+    Challenge,
     /// Refuses what is not interleaved.
     NoUdp,
 }
@@ -91,8 +93,9 @@ impl Camera {
         });
         let fits = |(known, end, _): &&(&str, &str, Act)| *known == method && url.ends_with(end);
         let act = self.acts.iter().rev().find(fits).map_or(Act::Obey, |(.., act)| *act);
-        if act == Act::Status(454) {
-            // It has no such session, so it plays none either.
+        let is_gone = act == Act::Status(454);
+        if is_gone || (method == "TEARDOWN" && matches!(act, Act::Status(_))) {
+            // Whatever it says, it has no session then and plays none.
             self.disconnect();
         }
         let act = match act {
@@ -110,6 +113,12 @@ impl Camera {
             }
             Act::Late(after) => (after, Answer::Text(self.obey(&head(200), method, url, request))),
             Act::Status(status) => (DELAY, Answer::Text(format!("{}\r\n", head(status)))),
+            Act::Challenge => {
+                let nonce = self.dialogue.len();
+                let how =
+                    format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\"\r\n\r\n");
+                (DELAY, Answer::Text(head(401) + &how))
+            }
             Act::Ignore => (DELAY, Answer::Nothing),
         }
     }

@@ -2,6 +2,7 @@
 
 use proxy_session::{Ask, Description, Output, Reply, StreamEvent, StreamState};
 use rtsp_proto::StatusCode;
+use rtsp_proto::auth::Credentials;
 use std::sync::Arc;
 
 use crate::camera::{Act, Camera, DELAY, SDP};
@@ -73,6 +74,23 @@ fn who_asks_is_refused_when_the_deadline_passes() {
     rig.run(secs(5));
     assert_eq!(rig.refused(ticket), (503, true));
     assert_eq!(rig.replied_at(ticket), Some(secs(4)));
+}
+
+#[test]
+fn nobody_waits_for_an_attempt_that_comes_after_the_deadline() {
+    let challenge = Camera::default().with("DESCRIBE", Act::Challenge);
+    let mut options = options();
+    options.backend.credentials = Some(Credentials::new("admin", "wrong"));
+    let mut rig = Rig::new(options, challenge);
+    rig.run(secs(10));
+    let attempts = rig.connects.len();
+    // The backend may lock the account at the next one.
+    let ticket = rig.ask(1, Ask::Describe);
+    let refusal = rig.refusal(ticket);
+    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refusal.retry_after.is_some_and(|after| after > secs(280)), "{refusal:?}");
+    rig.run(secs(200));
+    assert_eq!(rig.connects.len(), attempts);
 }
 
 #[test]

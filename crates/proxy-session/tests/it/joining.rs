@@ -1,10 +1,14 @@
 //! What a reader is told before its first packet, and that it is true.
 
+use std::net::SocketAddr;
+
+use backend_client::Input;
+use proxy_session::Output;
 use rtp_rtcp::{RtcpPacket, parse_compound};
 
 use crate::camera::{Act, Camera};
 use crate::media::{AUDIO, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, play, secs};
+use crate::rig::{Rig, ms, options, play, secs, udp};
 
 /// A rig whose PLAY is answered late, and the ticket of who asked.
 fn starting() -> (Rig, proxy_session::Ticket) {
@@ -120,6 +124,28 @@ fn a_later_reader_is_not_given_a_unit_that_was_known_to_be_key_before() {
     rig.prepare(2);
     let ticket = rig.ask(2, play());
     assert_eq!(rig.welcome(ticket).tracks[VIDEO].next_seq, rig.got(VIDEO)[1].seq.next());
+}
+
+#[test]
+fn who_asks_in_the_middle_of_a_wake_up_begins_after_what_came_before() {
+    let mut rig = Rig::playing(udp());
+    rig.prepare(2);
+    for seq in 1..4 {
+        let from = SocketAddr::from(([192, 0, 2, 7], 6000));
+        let data = Packet::audio(seq, 0).bytes();
+        rig.stream.handle(rig.now, Input::Datagram { track: AUDIO, rtcp: false, from, data });
+    }
+    let ticket = rig.ask(2, play());
+    let welcome = rig.welcome(ticket);
+    rig.send(&[(AUDIO, Packet::audio(4, 0))]);
+    let is_reply = |output: &Output| matches!(output, Output::Reply { to, .. } if *to == ticket);
+    let place = rig.said.iter().position(|(_, output)| is_reply(output)).expect("a reply");
+    let first = rig.said[place..].iter().find_map(|(_, output)| match output {
+        Output::Publish(batch) => batch.first_seq(),
+        _ => None,
+    });
+    assert_eq!(first, Some(welcome.tracks[AUDIO].next_seq));
+    assert_eq!(rig.got(AUDIO).len(), 4);
 }
 
 #[test]

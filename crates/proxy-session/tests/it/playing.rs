@@ -163,6 +163,22 @@ fn udp_that_brings_nothing_gives_way_to_tcp_under_the_readers() {
 }
 
 #[test]
+fn who_plays_and_asks_again_in_vain_goes_on_playing() {
+    let mut options = udp();
+    options.answer_deadline = secs(2);
+    let mut rig = Rig::described(options, Camera::default());
+    rig.play(1);
+    rig.camera.set("SETUP", Act::Late(secs(2)));
+    rig.run(secs(4));
+    let ticket = rig.ask(1, play());
+    rig.run(ms(2_500));
+    assert_eq!(rig.refused(ticket), (503, true));
+    rig.run(secs(1));
+    assert_eq!((rig.readers(), rig.clears()), ((1, 1), 0));
+    assert!(rig.camera.is_playing, "{}", rig.camera.dialogue);
+}
+
+#[test]
 fn a_session_that_the_backend_forgot_is_set_up_anew_under_the_readers() {
     let mut rig = Rig::playing(options());
     rig.send(&[(VIDEO, Packet::key(100, 1000))]);
