@@ -26,7 +26,9 @@ impl Stream {
                 other => self.out.push_back(Output::Backend(other)),
             }
         }
-        if !has_session(self.client.state()) {
+        let phase = self.client.state();
+        let is_another = phase == Phase::SettingUp && self.set_up.is_complete();
+        if is_another || !has_session(phase) {
             self.set_up.clear();
         }
     }

@@ -30,6 +30,10 @@ impl SetUp {
         self.is_complete = true;
     }
 
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// The session is gone.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

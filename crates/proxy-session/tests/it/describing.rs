@@ -190,7 +190,9 @@ fn tracks_that_a_new_description_lacks_are_gone_and_the_others_are_the_same() {
 #[test]
 fn a_backend_whose_clocks_change_without_end_makes_nothing_grow_and_is_still_served() {
     let mut rig = Rig::described(options(), Camera::default());
+    let mut sizes = Vec::new();
     for rate in 1..300 {
+        sizes.push(format!("{:?}", rig.stream).len());
         let media = format!("m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/{}", 90_000 + rate);
         rig.camera.sdp = sdp_of(&[&media]);
         rig.ask(1, set_up(0));
@@ -198,6 +200,8 @@ fn a_backend_whose_clocks_change_without_end_makes_nothing_grow_and_is_still_ser
         rig.close();
         rig.run(secs(3));
     }
+    let (early, late) = sizes.split_at(150);
+    assert!(late.iter().max() < early.iter().max().map(|most| most + 5_000).as_ref());
     rig.camera.sdp = SDP.to_owned();
     rig.ask(1, set_up(0));
     rig.run(ms(100));

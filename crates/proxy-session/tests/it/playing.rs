@@ -200,6 +200,23 @@ fn a_session_that_the_backend_forgot_is_set_up_anew_under_the_readers() {
 }
 
 #[test]
+fn a_backend_that_sends_us_elsewhere_is_followed_under_the_readers() {
+    let mut rig = Rig::playing(options());
+    rig.send(&[(VIDEO, Packet::key(100, 90_000)), (VIDEO, Packet::new(101, 93_600))]);
+    let begin = rig.now.mono;
+    rig.bytes(b"REDIRECT * RTSP/1.0\r\nCSeq: 1\r\nLocation: rtsp://cam/other\r\n\r\n");
+    rig.run(ms(200));
+    assert_eq!(rig.camera.dialogue, "DSSPTDSSP");
+    assert_eq!((rig.readers(), rig.ends(), rig.clears()), ((1, 1), 0, 0));
+    // The same numbers and times once more, a little back: they are those of another session.
+    rig.send(&[(VIDEO, Packet::key(98, 60_000)), (VIDEO, Packet::new(99, 63_600))]);
+    let (got, passed) = (rig.got(VIDEO), (rig.now.mono - begin).as_millis() as i32);
+    let numbers: Vec<_> = got.iter().map(|packet| packet.seq.ahead_of(got[0].seq)).collect();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+    assert_eq!(got[2].timestamp.ahead_of(got[0].timestamp), passed * 90);
+}
+
+#[test]
 fn what_comes_after_the_last_reader_paused_goes_nowhere() {
     let mut rig = Rig::playing(udp());
     rig.send(&[(VIDEO, Packet::key(1, 1)), (VIDEO, Packet::new(3, 3))]);

@@ -295,6 +295,8 @@ impl Rig {
             Backend::Send(bytes) if bytes.first() == Some(&b'$') => {
                 self.reported.push((self.elapsed(), bytes.slice(4..)));
             }
+            // Answers to the camera's own requests.
+            Backend::Send(bytes) if bytes.starts_with(b"RTSP/") => {}
             Backend::Send(bytes) => {
                 let request = String::from_utf8(bytes.to_vec()).expect("text");
                 let (delay, answer) = self.camera.answer(&request);

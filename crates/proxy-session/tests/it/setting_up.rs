@@ -145,6 +145,23 @@ fn without_pause_the_next_reader_waits_for_the_next_session() {
 }
 
 #[test]
+fn what_was_set_up_in_a_session_that_the_backend_forgot_is_waited_for_again() {
+    let mut rig = Rig::described(options(), Camera::default());
+    rig.prepare(1);
+    rig.camera.set("PLAY", Act::Status(454));
+    rig.camera.set("SETUP", Act::Late(ms(200)));
+    rig.ask(1, play());
+    rig.run(ms(10));
+    rig.camera.set("PLAY", Act::Obey);
+    let asked = [rig.ask(2, set_up(0)), rig.ask(3, set_up(1))];
+    assert!(asked.iter().all(|ticket| rig.reply(*ticket).is_none()));
+    let begin = rig.elapsed();
+    rig.run(secs(1));
+    let at = asked.map(|ticket| rig.replied_at(ticket).map(|at| at - begin));
+    assert_eq!(at, [Some(ms(195)), Some(ms(395))]);
+}
+
+#[test]
 fn a_reader_that_leaves_gets_no_answer_and_is_not_counted() {
     let mut rig = Rig::described(options(), Camera::default());
     let ticket = rig.ask(1, set_up(0));
