@@ -89,8 +89,8 @@ pub(crate) enum FromStream {
     Publish(Arc<WireBatch>),
     /// Nobody is playing: the log holds nothing.
     Clear,
-    /// There is a (new) description.
-    Described(Arc<Description>),
+    /// There is a (new) description, and this is the CNAME of the stream's reports.
+    Described(Arc<Description>, Arc<str>),
     /// The answer to a question.
     Reply { ticket: Ticket, reply: Reply },
     /// The backend is gone.

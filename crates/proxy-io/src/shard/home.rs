@@ -70,7 +70,8 @@ impl Shard {
                     home.subscribers.push(shard);
                 }
                 if let Some(description) = home.stream.description().cloned() {
-                    self.tell_shard(now, shard, id, FromStream::Described(description));
+                    let cname = Arc::from(home.stream.cname());
+                    self.tell_shard(now, shard, id, FromStream::Described(description, cname));
                 }
                 return;
             }
@@ -98,7 +99,8 @@ impl Shard {
                 Output::Backend(output) => self.on_backend_output(now, id, output),
                 Output::Clear => self.tell(now, id, &FromStream::Clear),
                 Output::Described(description) => {
-                    self.tell(now, id, &FromStream::Described(description));
+                    let cname = Arc::from(home.stream.cname());
+                    self.tell(now, id, &FromStream::Described(description, cname));
                 }
                 Output::Reply { to, reply } => {
                     let shard = super::reader::shard_of(to);

@@ -224,7 +224,7 @@ impl Shard {
         match what {
             FromStream::Publish(batch) => self.publish(now, id, batch),
             FromStream::Clear => self.clear(id),
-            FromStream::Described(description) => self.described(id, &description),
+            FromStream::Described(description, cname) => self.described(id, &description, cname),
             FromStream::Reply { ticket, reply } => self.on_reply(now, ticket, reply),
             FromStream::EndReaders { why } => self.end_readers(now, id, &why),
         }
@@ -382,10 +382,12 @@ impl Shard {
 
     /// RTCP BYE for each track, on the reader's own transport (RFC 3550 section 6.6).
     fn say_bye(&mut self, state: &Session) {
+        let Some(watch) = self.watches.get(&state.stream.id) else { return };
+        let cname = Arc::clone(&watch.cname);
         for (track, ssrc) in &state.sources {
             let bye = RtcpWriter::new()
                 .receiver_report(*ssrc, &[])
-                .cname(*ssrc, "proxy")
+                .cname(*ssrc, &cname)
                 .bye(&[*ssrc], None)
                 .finish();
             let chosen = state.transports.iter().find(|(t, _)| t == track).map(|(_, c)| *c);

@@ -21,6 +21,8 @@ use crate::rtcp_routes;
 pub(super) struct Watch {
     id: StreamId,
     pub(super) name: Arc<str>,
+    /// The CNAME of the stream's reports.
+    pub(super) cname: Arc<str>,
     pub(super) audience: Audience<std::net::SocketAddr>,
     /// Sessions that have set up a track.
     sessions: usize,
@@ -109,6 +111,7 @@ impl Shard {
         let watch = Watch {
             id: entry.id,
             name: Arc::clone(&entry.name),
+            cname: Arc::from(""),
             audience: Audience::new(entry.fan_out.as_ref().clone(), TrackMask::EMPTY),
             sessions: 1,
             round: Round::Done,
@@ -141,8 +144,9 @@ impl Shard {
         }
     }
 
-    pub(super) fn described(&mut self, id: StreamId, description: &Description) {
+    pub(super) fn described(&mut self, id: StreamId, description: &Description, cname: Arc<str>) {
         if let Some(watch) = self.watches.get_mut(&id) {
+            watch.cname = cname;
             watch.audience.set_tracks(description.keyed());
         }
     }
