@@ -99,8 +99,9 @@ impl Camera {
             self.disconnect();
         }
         let act = match act {
-            Act::NoUdp if request.contains("interleaved=") => Act::Obey,
-            Act::NoUdp => Act::Status(461),
+            Act::NoUdp if method == "SETUP" && !request.contains("interleaved=") => {
+                Act::Status(461)
+            }
             act => act,
         };
         let head = |status: u16| {
