@@ -75,13 +75,14 @@ impl Probe {
         Self { reader, receiver, _rtcp: rtcp, epoll, scratch }
     }
 
-    /// Messages and packets that come within a time.
-    fn count(&mut self, time: Duration) -> (u64, u64) {
+    /// Takes what comes until it is so many packets; messages and packets.
+    fn count(&mut self, enough: u64) -> (u64, u64) {
         let (mut messages, mut packets) = (0, 0);
-        let end = clock::mono() + time;
-        while clock::mono() < end {
+        let end = clock::mono() + Duration::from_secs(60);
+        while packets < enough {
+            assert!(clock::mono() < end, "{packets} of {enough} packets in a minute");
             let mut events = [EpollEvent::empty()];
-            let _ready = self.epoll.wait(&mut events, EpollTimeout::from(20_u8));
+            let _ready = self.epoll.wait(&mut events, EpollTimeout::from(100_u8));
             while self
                 .receiver
                 .take(&mut self.scratch, |message| {
@@ -118,11 +119,11 @@ fn the_proxy_writes_to_a_tcp_reader_at_most_once_per_batch() {
     let readers: Vec<_> =
         (0..READERS).map(|_| RawReader::play_tracks(&url, Over::Tcp, &[1]).run()).collect();
     let mut probe = Probe::play(&url);
-    // Everybody has begun after a key frame.
-    probe.count(Duration::from_millis(2500));
+    // More than from one key frame to the next: everybody has begun.
+    probe.count(800);
 
     let before = writes(proxy.process.id());
-    let (messages, packets) = probe.count(Duration::from_secs(4));
+    let (messages, packets) = probe.count(1200);
     let written = writes(proxy.process.id()) - before;
 
     // Each batch is at least one message. Beside them, shards wake each other, and reports are
@@ -130,11 +131,10 @@ fn the_proxy_writes_to_a_tcp_reader_at_most_once_per_batch() {
     let batches = messages + 4;
     let wakes = 2 * batches + 50;
     println!("{packets} packets in {messages} messages; {written} writes to {READERS} readers");
-    assert!(packets > 500, "{packets} packets");
     assert!(messages * 4 < packets, "{messages} messages tell nothing of {packets} packets");
     assert!(written <= batches * READERS + wakes, "{written} writes for {messages} messages");
     // The count is of what it is thought to be of.
-    assert!(written >= 50 * READERS, "{written} writes");
+    assert!(written >= 10 * READERS, "{written} writes");
     for reader in readers {
         let outcome = reader.stop();
         assert_eq!(outcome.check(&[1]), Ok(()));

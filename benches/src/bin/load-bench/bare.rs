@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use benches::clock;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::prctl;
 use nix::sys::socket::SockaddrIn;
 use parking_lot::Mutex;
 use test_camera::Stamp;
@@ -56,6 +57,8 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
         std::process::exit(0);
     });
 
+    // Sleeps end when they are meant to, as a wake-up by a socket would.
+    prctl::set_timerslack(1)?;
     let (mono, wall) = (clock::mono(), clock::wall());
     let period = Duration::from_nanos(recording.period_nanos);
     let mut seq: u16 = 0;

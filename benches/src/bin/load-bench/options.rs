@@ -16,7 +16,7 @@ Measures the proxy as a process, with a camera and readers on loopback.
 usage: load-bench run [--quick] [--readers N,N,..] [--seconds N] [--pace PACE,..]
                       [--over udp,tcp] [--pairs N] [--prove] [--json FILE]
 
-  --quick       two cases of three seconds, without the bare loop; any loss is a failure
+  --quick       1 and 100 readers for three seconds, without the bare loop; loss is a failure
   --readers     numbers of readers [1,10,100,500]
   --seconds     length of each measurement, 1 to 30 [5]
   --pace        how the camera sends a frame's packets: burst, line:MBIT or spread [burst]
@@ -257,4 +257,42 @@ where
     let text = parser.value()?.string()?;
     let one = |part: &str| part.parse().map_err(|error| anyhow::anyhow!("{part:?}: {error}"));
     text.split(',').filter(|part| !part.is_empty()).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn a_run_has_defaults_and_takes_lists() {
+        let Ok(Command::Run(options)) = parsed("run") else { panic!("it is a run") };
+        assert_eq!(options.readers, [1, 10, 100, 500]);
+        assert_eq!((options.seconds, options.pairs), (Duration::from_secs(5), 1));
+        let line = "run --quick --readers 3,1000 --over tcp --pace spread,line:100";
+        let Ok(Command::Run(options)) = parsed(line) else { panic!("it is a run") };
+        assert_eq!(options.readers, [3, 1000]);
+        assert_eq!((options.seconds, options.over), (Duration::from_secs(3), vec![Over::Tcp]));
+        assert_eq!(options.paces, ["spread", "line:100"]);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused() {
+        for line in [
+            "dance",
+            "run --readers 0",
+            "run --readers x",
+            "run --seconds 31",
+            "run --over sctp",
+            "run --pairs 0",
+            "run now",
+            "readers --url rtsp://127.0.0.1:1/x --over udp --count 1 --seconds 1",
+            "bare --over udp",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
 }

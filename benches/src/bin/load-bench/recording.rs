@@ -62,7 +62,7 @@ impl Recording {
         for packet in self.batches.iter().flat_map(|batch| &batch.packets) {
             let sent = packet.stamp.map_or(i64::MIN, |stamp| stamp.sent_nanos);
             match batches.last_mut() {
-                Some(batch) if batch.packets[0].timestamp == packet.timestamp => {
+                Some(batch) if batch.is_of(packet.timestamp) => {
                     batch.at_nanos = batch.at_nanos.max(sent);
                     batch.packets.push(packet.clone());
                 }
@@ -70,6 +70,13 @@ impl Recording {
             }
         }
         Self { batches, ..*self }
+    }
+}
+
+impl Batch {
+    /// Whether it begins with a packet of this timestamp.
+    fn is_of(&self, timestamp: u32) -> bool {
+        self.packets.first().is_some_and(|first| first.timestamp == timestamp)
     }
 }
 
