@@ -280,7 +280,7 @@ impl Shard {
                         tracing::warn!(
                             shard,
                             lost = self.lost_on_bus,
-                            "a shard is too busy: batches for its readers were dropped; start with more --workers or on a faster machine"
+                            "a shard is too busy: batches for its readers were dropped; set `workers` higher in the configuration, or take a faster machine"
                         );
                     }
                 }
