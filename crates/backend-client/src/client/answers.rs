@@ -73,7 +73,11 @@ impl BackendClient {
             Purpose::Setup => self.on_setup_refused(now, status, retry_after(response)),
             Purpose::Play => self.on_play(now, response),
             Purpose::Pause => self.on_pause(now, status),
-            Purpose::Teardown => self.left(now, true),
+            // One who refuses to end the session goes on sending until the connection is closed.
+            Purpose::Teardown => {
+                let over = status.is_success() || status == StatusCode::SESSION_NOT_FOUND;
+                self.left(now, over);
+            }
             Purpose::KeepAlive => self.on_keepalive(now, status),
         }
     }
@@ -112,7 +116,7 @@ impl BackendClient {
             self.backoff.on_rejected(now, &self.options);
         }
         match exchange.purpose {
-            Purpose::Teardown => self.left(now, true),
+            Purpose::Teardown => self.left(now, false),
             Purpose::KeepAlive if self.media_flows(now) => {
                 self.rearm(now);
                 if let Some(locked) = self.backoff.locked_until() {
