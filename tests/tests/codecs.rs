@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use integration_tests::backend::GstServer;
+use integration_tests::camera;
 use integration_tests::frames::{Sums, contiguous_run, parse_framemd5};
 use integration_tests::media::{self, Clip, FPS, SECONDS};
 use integration_tests::proxy::Proxy;
 use integration_tests::reader::{Over, ffmpeg_sums, gst_lines, gst_sums};
 use integration_tests::wait;
+use test_camera::{CameraOptions, Start};
 
 /// How long one pass over a clip may take.
 const PASS: Duration = Duration::from_secs(30);
@@ -88,6 +90,24 @@ fn opus_passes_unchanged() {
 fn motion_jpeg_passes_unchanged() {
     same_frames(media::MJPEG, false);
     same_frames(media::MJPEG, true);
+}
+
+#[test]
+fn the_test_cameras_frames_pass_unchanged() {
+    // Each session of this camera begins with the clip's first frame.
+    let options = CameraOptions { start: Start::Beginning, ..CameraOptions::default() };
+    let camera = camera::start(options);
+    let direct = ffmpeg(&camera.url(0), Over::Tcp);
+    for over in [Over::Tcp, Over::Udp] {
+        let proxy = Proxy::of_camera(&camera.url(0), &[]);
+        proxy.wait_described("cam");
+        let proxied = ffmpeg(&proxy.url("cam"), over);
+        let video = &proxied[&0];
+        assert!(video.len() >= VIDEO_FRAMES, "{over:?}: only {} frames", video.len());
+        assert_eq!(contiguous_run(&video[..VIDEO_FRAMES], &direct[&0]), Ok(0), "{over:?}: video");
+        let audio = contiguous_run(&proxied[&1][..200], &direct[&1]);
+        assert!(audio.as_ref().is_ok_and(|start| *start <= 2), "{over:?}: audio {audio:?}");
+    }
 }
 
 /// Compares what GStreamer gets from the proxy with what it gets directly.

@@ -20,7 +20,8 @@ const DEMO: &str = "demo";
 /// # Errors
 /// What keeps it from serving, such as a port that is in use.
 pub(crate) fn run(mut settings: Settings) -> Result<()> {
-    let demo = settings.demo.then(Camera::start_demo).transpose()?;
+    let demo = settings.demo.then(|| Camera::start(CameraOptions::default())).transpose();
+    let demo = demo.context("cannot start the test camera")?;
     if let Some(camera) = &demo {
         let source = RtspUrl::parse(&camera.url(0)).context("the test camera's own URL")?;
         settings.add_stream(DEMO, source).map_err(anyhow::Error::msg)?;
@@ -78,15 +79,4 @@ fn announce(settings: &Settings, port: u16, demo: bool) -> Result<()> {
         eprintln!("watch it: ffplay rtsp://127.0.0.1:{port}/{DEMO}");
     }
     Ok(())
-}
-
-trait Demo: Sized {
-    fn start_demo() -> Result<Self>;
-}
-
-impl Demo for Camera {
-    /// The test camera on loopback, at any free port.
-    fn start_demo() -> Result<Self> {
-        Self::start(CameraOptions::default()).context("cannot start the test camera")
-    }
 }

@@ -7,26 +7,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Says so if the kernel granted less than a backend's bursts need.
 pub(crate) fn receive_buffer(granted: usize, wanted: usize) {
     static ONCE: Once = Once::new();
-    if granted < wanted {
-        ONCE.call_once(|| {
-            tracing::warn!(
-                granted,
-                wanted,
-                "the kernel limits UDP receive buffers, bursts may be lost: sysctl -w net.core.rmem_max={wanted}"
-            );
-        });
-    }
+    buffer(&ONCE, "net.core.rmem_max", granted, wanted);
 }
 
 /// Says so if the kernel granted less than bursts to many readers need.
 pub(crate) fn send_buffer(granted: usize, wanted: usize) {
     static ONCE: Once = Once::new();
+    buffer(&ONCE, "net.core.wmem_max", granted, wanted);
+}
+
+fn buffer(once: &Once, sysctl: &str, granted: usize, wanted: usize) {
     if granted < wanted {
-        ONCE.call_once(|| {
+        once.call_once(|| {
             tracing::warn!(
                 granted,
                 wanted,
-                "the kernel limits UDP send buffers: sysctl -w net.core.wmem_max={wanted}"
+                "the kernel limits UDP buffers, bursts may be lost: sysctl -w {sysctl}={wanted}"
             );
         });
     }

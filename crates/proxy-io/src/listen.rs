@@ -36,11 +36,11 @@ impl Acceptor {
     /// Accepts until the process ends.
     pub(crate) async fn run(self, listeners: Vec<TcpListener>) -> io::Result<()> {
         let this = Rc::new(self);
-        let pending = Rc::new(Semaphore::new(this.max_pending));
+        let pending = Arc::new(Semaphore::new(this.max_pending));
         let mut tasks = Vec::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let (this, pending) = (Rc::clone(&this), Rc::clone(&pending));
+            let (this, pending) = (Rc::clone(&this), Arc::clone(&pending));
             tasks.push(tokio::task::spawn_local(this.accept(listener, pending)));
         }
         for task in tasks {
@@ -50,7 +50,7 @@ impl Acceptor {
         Ok(())
     }
 
-    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener, pending: Rc<Semaphore>) {
+    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener, pending: Arc<Semaphore>) {
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -61,7 +61,7 @@ impl Acceptor {
                     continue;
                 }
             };
-            let Ok(permit) = Rc::clone(&pending).try_acquire_owned_rc() else {
+            let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
                 tracing::warn!(%peer, limit = self.max_pending, "connection refused: too many connections without a request (pending_connections)");
                 continue;
             };
@@ -130,28 +130,6 @@ impl Acceptor {
 
 /// A pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A permit of a semaphore that lives on one thread.
-struct Permit {
-    semaphore: Rc<Semaphore>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.semaphore.add_permits(1);
-    }
-}
-
-trait TryAcquireRc {
-    fn try_acquire_owned_rc(self) -> Result<Permit, tokio::sync::TryAcquireError>;
-}
-
-impl TryAcquireRc for Rc<Semaphore> {
-    fn try_acquire_owned_rc(self) -> Result<Permit, tokio::sync::TryAcquireError> {
-        self.try_acquire()?.forget();
-        Ok(Permit { semaphore: self })
-    }
-}
 
 /// Binds the listening sockets: every address given, or both families.
 ///
