@@ -17,6 +17,8 @@ use test_camera::{Camera, CameraOptions, Pace, Source, Synthetic};
 const GOP: Duration = Duration::from_secs(2);
 /// What a player may take for itself: it has to read, to decode and to write.
 const PLAYERS_OWN: Duration = Duration::from_millis(1500);
+/// Pictures so old are looked at when the newest are wanted.
+const RECENT: Duration = Duration::from_millis(500);
 /// The clip's length.
 const CLIP: f64 = 16.0;
 
@@ -83,11 +85,14 @@ fn players_stopped_for_twenty_seconds_harm_nobody_and_show_a_picture_within_a_go
     wait::pass((GOP + PLAYERS_OWN).saturating_sub(wait::now() - continued));
     let now = (wait::now(), wait::wall());
     for (name, player) in &players {
-        let lately = |shown: &&Shown| now.0 - shown.at < Duration::from_millis(500);
+        // A picture shown since `now` was read is of no age yet.
+        let lately = |shown: &&Shown| {
+            now.0.checked_duration_since(shown.at).is_some_and(|past| past < RECENT)
+        };
         let shown = player.shown();
         let ages: Vec<_> =
             shown.iter().filter(lately).map(|shown| age(&camera, shown, now)).collect();
-        println!("{name}: pictures of the last 500 ms are so old: {ages:?}");
+        println!("{name}: the newest pictures are so old: {ages:?}");
         if ages.is_empty() || !ages.iter().all(|age| age.is_some_and(|age| age < 3.0)) {
             wrong.push(format!("{name}: {ages:?}: {:?}", player.process.stderr().all()));
         }
