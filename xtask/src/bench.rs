@@ -1,16 +1,13 @@
-//! The load bench: the proxy as a process, with a camera and readers, and a bare sending loop
-//! beside it.
+//! The benchmarks: each kind is a word after `bench`; without one, the load bench runs.
 
-use std::process::Command;
+mod load;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run as step, target_dir};
-
-/// Builds everything and hands the options on.
+/// `cargo xtask bench [KIND] [OPTION]...`
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let packages = ["proxy-server", "test-camera", "benches"];
-    let packages = packages.iter().flat_map(|name| ["-p", *name]);
-    step(cargo().args(["build", "--release", "--locked", "--bins"]).args(packages))?;
-    step(Command::new(target_dir()?.join("release/load-bench")).arg("run").args(arguments))
+    match arguments.split_first() {
+        Some((kind, rest)) if kind == "load" => load::run(rest),
+        _ => load::run(arguments),
+    }
 }
