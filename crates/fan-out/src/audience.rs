@@ -27,6 +27,12 @@ pub enum Start {
     /// the next packet on the others.
     #[default]
     KeyFrame,
+    /// With the newest key unit that is there, at once: everything of that track up to now comes
+    /// as fast as the reader takes it (UDP: as [`FanOutLimits::instant_rate`] allows), its times
+    /// compressed so that the last of it is shown now; with the next packet on the other tracks.
+    /// As `KeyFrame` where there is none, or more of it than [`FanOutLimits::instant_max_bytes`]
+    /// and [`FanOutLimits::instant_max_age`] allow.
+    Instant,
 }
 
 /// Track, RTP channel, RTCP channel.
@@ -222,7 +228,7 @@ impl<A: Copy> Audience<A> {
             *stats = ReaderStats::default();
         }
         let wanted = join.tracks;
-        let wait = if join.start == Start::KeyFrame { self.video } else { TrackMask::EMPTY };
+        let wait = if join.start == Start::Live { TrackMask::EMPTY } else { self.video };
         let reader = match join.transport {
             Transport::Tcp { channels } => {
                 self.tcp += 1;
@@ -330,6 +336,16 @@ impl<A: Copy> Audience<A> {
     /// The memory the log holds, in bytes, both forms of the images counted.
     pub fn log_bytes(&self) -> usize {
         self.log.bytes()
+    }
+
+    /// What another audience of the stream has to be given first, in order, for its readers to
+    /// begin where readers of this one can: everything from the newest key units on.
+    pub fn log_from_keys(&self) -> impl Iterator<Item = &Arc<WireBatch>> {
+        let keys = self.video.iter().map(|track| self.log.newest_key(track));
+        // A unit that is just arriving may turn out to be one, of a track that has none yet.
+        let from = keys.map(|key| key.map_or(self.log.base(), |key| key.pos)).min();
+        let range = from.unwrap_or(self.log.end())..self.log.end();
+        range.filter_map(|pos| Some(&self.log.get(pos)?.batch))
     }
 
     /// The media time the log spans.

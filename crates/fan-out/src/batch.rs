@@ -9,6 +9,7 @@ use rtp_rtcp::{ExtSeq, Seq};
 use smallvec::SmallVec;
 
 use crate::TrackId;
+use crate::meter::Meter;
 
 /// The most bytes one image may hold; also the most one interleaved frame can carry.
 pub const MAX_BATCH_BYTES: usize = 65_535;
@@ -44,6 +45,8 @@ pub struct WireBatch {
     pub(crate) key: Option<ExtSeq>,
     pub(crate) payload_octets: u64,
     pub(crate) framed: OnceLock<Box<[u8]>>,
+    /// What counts it while it lives.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl WireBatch {
@@ -67,6 +70,7 @@ impl WireBatch {
             key: None,
             payload_octets: 0,
             framed: OnceLock::new(),
+            meter: None,
         })
     }
 
@@ -150,6 +154,9 @@ impl WireBatch {
             let (rtp, rtcp) = self.track.usual_channels();
             let channel = if self.kind == EntryKind::Media { rtp } else { rtcp };
             self.frame_onto(&mut framed, 0..self.len(), channel);
+            if let Some(meter) = &self.meter {
+                meter.add(framed.len());
+            }
             framed.into_boxed_slice()
         })
     }
@@ -257,6 +264,14 @@ impl WireBatch {
 
     fn bytes_of(&self, index: usize) -> Range<usize> {
         self.start_of(index)..self.end_of(index)
+    }
+}
+
+impl Drop for WireBatch {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.remove(self.bytes_held());
+        }
     }
 }
 

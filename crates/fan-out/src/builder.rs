@@ -7,6 +7,7 @@ use rtp_rtcp::{ExtSeq, RtpTime, Ssrc, patch_header};
 use smallvec::SmallVec;
 
 use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch};
+use crate::meter::Meter;
 use crate::track::TrackId;
 
 /// Gathers one track's packets into batches; reusable.
@@ -20,6 +21,7 @@ pub struct WireBatchBuilder {
     payload_octets: u64,
     /// The size of the last image, which the next one probably resembles.
     guess: usize,
+    meter: Option<Arc<Meter>>,
 }
 
 /// What became of a pushed packet.
@@ -57,7 +59,13 @@ impl WireBatchBuilder {
             key: None,
             payload_octets: 0,
             guess: 0,
+            meter: None,
         }
+    }
+
+    /// The same, with what counts its batches while they live.
+    pub fn metered(track: TrackId, meter: Arc<Meter>) -> Self {
+        Self { meter: Some(meter), ..Self::new(track) }
     }
 
     /// Copies `packet` into the image and writes `seq`, `timestamp` and `ssrc` into the copy.
@@ -106,7 +114,7 @@ impl WireBatchBuilder {
     pub fn finish(&mut self, at: Instant) -> Option<Arc<WireBatch>> {
         let seqs = self.seqs.take()?;
         self.guess = self.image.len();
-        Some(Arc::new(WireBatch {
+        let batch = WireBatch {
             track: self.track,
             kind: EntryKind::Media,
             at,
@@ -116,7 +124,12 @@ impl WireBatchBuilder {
             key: self.key.take(),
             payload_octets: std::mem::take(&mut self.payload_octets),
             framed: OnceLock::new(),
-        }))
+            meter: self.meter.clone(),
+        };
+        if let Some(meter) = &batch.meter {
+            meter.add(batch.bytes_held());
+        }
+        Some(Arc::new(batch))
     }
 }
 

@@ -173,3 +173,30 @@ fn a_budget_over_many_logs_can_shrink_one() {
     stage.shrink_to(0);
     assert_eq!(stage.log_bytes(), 0);
 }
+
+#[test]
+fn a_second_log_is_given_everything_from_the_key_unit_on_even_if_it_was_known_late() {
+    let (t0, mut first, mut video) = (origin(), stage(FanOutLimits::default()), Source::new(VIDEO));
+    let mut audio = Source::new(AUDIO);
+    let given = |stage: &Stage| stage.log_from_keys().cloned().collect::<Vec<_>>();
+    assert_eq!(given(&first).len(), 0);
+    // Nothing is known to be key yet: the unit that is arriving may be.
+    first.publish(t0, video.batch(t0, 2, 100));
+    assert_eq!(given(&first).len(), 1);
+    let begins = video.next;
+    first.publish(t0, video.batch(t0, 2, 100));
+    first.publish(t0, audio.batch(t0, 1, 100));
+    video.note_key(begins);
+    first.publish(t0, video.batch(t0, 2, 100));
+    let batches = given(&first);
+    let numbers: Vec<_> = batches.iter().map(|batch| batch.first_ext_seq()).collect();
+    assert_eq!(numbers, [Some(begins), Some(crate::source::FIRST), Some(begins.plus(2))]);
+    // The second log finds the same key unit.
+    let mut second = stage(FanOutLimits::default());
+    batches.into_iter().for_each(|batch| second.publish(t0, batch));
+    assert_eq!(given(&second).len(), 3);
+    let next = video.key(t0, 1, 100);
+    first.publish(t0, next.clone());
+    second.publish(t0, next);
+    assert_eq!((given(&first).len(), given(&second).len()), (1, 1));
+}
