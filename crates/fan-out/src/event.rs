@@ -54,6 +54,15 @@ pub enum AudienceEvent {
         /// How far behind it was.
         behind: Lag,
     },
+    /// A reader that was to begin at once ([`Start::Instant`](crate::Start::Instant)) waits for
+    /// the next key frame: what there is exceeds the limits, or the log holds none.
+    NoBurst {
+        /// The reader.
+        reader: ReaderKey,
+        /// What there was from the newest key frame of the track on, and its age; `None` if the
+        /// log holds no key frame.
+        unit: Option<Lag>,
+    },
     /// A blocked UDP socket group lost what became too old, for the readers not yet served.
     UdpDropped {
         /// The socket group.
@@ -72,7 +81,8 @@ impl AudienceEvent {
             Self::Shed { reader, .. }
             | Self::Jumped { reader, .. }
             | Self::Recovered { reader, .. }
-            | Self::Cut { reader, .. } => Some(reader),
+            | Self::Cut { reader, .. }
+            | Self::NoBurst { reader, .. } => Some(reader),
             Self::UdpDropped { .. } => None,
         }
     }
@@ -109,6 +119,10 @@ impl fmt::Display for AudienceEvent {
                 f,
                 "{behind}: going on would skip {numbers} sequence numbers, more than players recover from"
             ),
+            Self::NoBurst { unit: Some(unit), .. } => {
+                write!(f, "the key frame is {unit}: waits for the next one")
+            }
+            Self::NoBurst { unit: None, .. } => f.write_str("waits for a key frame, there is none"),
             Self::UdpDropped { behind, packets, .. } => write!(
                 f,
                 "the UDP socket was full for {:.1} s: {packets} datagrams dropped",
@@ -182,12 +196,6 @@ impl Events {
         if self.queue.is_empty() {
             return;
         }
-        self.queue.retain(|event| match event {
-            AudienceEvent::Shed { reader, .. }
-            | AudienceEvent::Jumped { reader, .. }
-            | AudienceEvent::Recovered { reader, .. }
-            | AudienceEvent::Cut { reader, .. } => *reader != key,
-            AudienceEvent::UdpDropped { .. } => true,
-        });
+        self.queue.retain(|event| event.reader() != Some(key));
     }
 }

@@ -37,6 +37,15 @@ pub struct FanOutLimits {
     pub max_segments: usize,
     /// What a blocked UDP socket has not taken for so long is dropped for the readers not served.
     pub udp_max_age: Duration,
+    /// Media bytes of one track, from its newest key unit on, that a reader with
+    /// [`Start::Instant`](crate::Start::Instant) is given at once; beyond it the reader waits for
+    /// the next key unit.
+    pub instant_max_bytes: usize,
+    /// The same for the age of that key unit.
+    pub instant_max_age: Duration,
+    /// Bits per second at which such a reader catches up over UDP, or twice the rate of the track
+    /// where that is more; over TCP it gets what its socket takes.
+    pub instant_rate: u64,
 }
 
 impl Default for FanOutLimits {
@@ -56,6 +65,9 @@ impl Default for FanOutLimits {
             readers: 10_000,
             max_segments: crate::MAX_SEGMENTS,
             udp_max_age: Duration::from_millis(200),
+            instant_max_bytes: 4 << 20,
+            instant_max_age: Duration::from_secs(5),
+            instant_rate: 50_000_000,
         }
     }
 }
