@@ -98,6 +98,7 @@ impl Arguments {
                 "--streams" => options.streams = parsed(&word, &value()?)?,
                 "--pace" => options.pace = pace(&value()?)?,
                 "--source" => options.source = source(&value()?)?,
+                "--pictures" => options.pictures = Some(value()?.into()),
                 "--start" => {
                     options.start = match value()?.as_str() {
                         "now" => Start::Now,
@@ -187,6 +188,7 @@ Usage: test-camera [OPTIONS]
   --port PORT            RTSP port, 0 takes a free one [0]
   --streams N            number of streams: /cam, /cam1, ... [1]
   --source SOURCE        clip, or synthetic:bitrate=4000000,fps=25,gop=50,key=60000 [clip]
+  --pictures FILE        show an MP4 file's H.264 or H.265 in place of the clip's pictures
   --no-audio             picture only
   --pace PACE            burst, line:MBIT or spread: how a frame's packets are sent [spread]
   --start WHERE          now, keyframe or beginning: where a session starts [now]

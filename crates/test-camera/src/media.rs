@@ -1,7 +1,10 @@
 //! What the streams show, cut into RTP payloads beforehand: sending only adds headers.
 
 mod aac;
+mod clip;
 mod h264;
+mod mp4;
+mod nal;
 mod stamp;
 mod synthetic;
 
@@ -12,7 +15,8 @@ use anyhow::Context as _;
 use crate::fault::Track;
 use crate::options::{CameraOptions, Source};
 
-pub(crate) use h264::ParameterSets;
+use clip::Clip;
+pub(crate) use nal::ParameterSets;
 pub use stamp::Stamp;
 
 /// The payload of one RTP packet.
@@ -41,16 +45,9 @@ pub(crate) struct Content {
 }
 
 #[derive(Debug)]
-struct Video {
-    parameter_sets: ParameterSets,
-    units: Units,
-    fps: u32,
-}
-
-#[derive(Debug)]
-enum Units {
-    Loop(Vec<Unit>),
-    Synthetic { key: Unit, other: Unit, gop: u32 },
+enum Video {
+    Clip(Clip),
+    Synthetic { sets: ParameterSets, key: Unit, other: Unit, gop: u64, fps: u32 },
 }
 
 #[derive(Debug)]
@@ -62,17 +59,33 @@ struct Audio {
 impl Content {
     pub(crate) fn new(options: &CameraOptions) -> anyhow::Result<Self> {
         let limit = options.payload_limit;
-        let clips = [
-            h264::Clip::parse(CLIP_320X180).context("the first clip")?,
-            h264::Clip::parse(CLIP_256X144).context("the second clip")?,
-        ];
-        let video = match options.source {
-            Source::Clip => clips.map(|clip| Video {
-                units: Units::Loop(clip.packetize(limit, options.in_band_parameter_sets)),
-                parameter_sets: clip.parameter_sets,
-                fps: CLIP_FPS,
-            }),
-            Source::Synthetic(measures) => {
+        let in_band = options.in_band_parameter_sets;
+        let built_in = |stream, name| {
+            Clip::of_stream(stream, CLIP_FPS, limit, in_band)
+                .with_context(|| format!("the {name} clip"))
+        };
+        let video = match (options.source, &options.pictures) {
+            (Source::Clip, None) => [
+                Video::Clip(built_in(CLIP_320X180, "first")?),
+                Video::Clip(built_in(CLIP_256X144, "second")?),
+            ],
+            (Source::Clip, Some(path)) => {
+                let name = || path.display().to_string();
+                let file = std::fs::read(path).with_context(name)?;
+                let clip = || Clip::of_file(&file, limit, in_band).with_context(name);
+                let video = [Video::Clip(clip()?), Video::Clip(clip()?)];
+                let seconds = video[0].seconds().filter(|s| s.is_multiple_of(AUDIO_SECONDS));
+                anyhow::ensure!(
+                    !options.audio || seconds.is_some(),
+                    "{}: the sound lasts {AUDIO_SECONDS} s, the pictures do not",
+                    name()
+                );
+                video
+            }
+            (Source::Synthetic(_), Some(_)) => {
+                anyhow::bail!("a synthetic stream has no pictures")
+            }
+            (Source::Synthetic(measures), None) => {
                 anyhow::ensure!((1..=1000).contains(&measures.fps), "fps must be 1 to 1000");
                 anyhow::ensure!(measures.gop >= 1, "gop must be at least 1");
                 anyhow::ensure!(
@@ -80,15 +93,13 @@ impl Content {
                         && synthetic::other_frame_bytes(&measures) <= MAX_FRAME,
                     "frames must be at most {MAX_FRAME} bytes"
                 );
-                clips.map(|clip| {
-                    let sets = options.in_band_parameter_sets.then_some(&clip.parameter_sets);
-                    let (key, other) = synthetic::units(&measures, sets, limit);
-                    Video {
-                        units: Units::Synthetic { key, other, gop: measures.gop },
-                        parameter_sets: clip.parameter_sets,
-                        fps: measures.fps,
-                    }
-                })
+                let synthetic = |stream, name| {
+                    let sets = built_in(stream, name)?.parameter_sets;
+                    let (key, other) = synthetic::units(&measures, in_band.then_some(&sets), limit);
+                    let (gop, fps) = (measures.gop.into(), measures.fps);
+                    anyhow::Ok(Video::Synthetic { sets, key, other, gop, fps })
+                };
+                [synthetic(CLIP_320X180, "first")?, synthetic(CLIP_256X144, "second")?]
             }
         };
         let audio = if options.audio && options.source == Source::Clip {
@@ -106,7 +117,7 @@ impl Content {
 
     pub(crate) fn unit(&self, track: Track, index: u64, set: ParameterSet) -> Option<&Unit> {
         match track {
-            Track::Video => self.video(set).units.at(index),
+            Track::Video => self.video(set).at(index),
             Track::Audio => {
                 let units = &self.audio.as_ref()?.units;
                 units.get(usize::try_from(index.checked_rem(units.len() as u64)?).ok()?)
@@ -120,28 +131,32 @@ impl Content {
 
     /// When a unit is due, counted from the content's beginning.
     pub(crate) fn time(&self, track: Track, index: u64) -> Duration {
-        let (units, seconds) = self.unit_rate(track);
-        nanos(u128::from(index) * 1_000_000_000 * seconds / units)
+        self.units_last(track, index.saturating_add(self.delay(track)))
     }
 
     /// The first unit that is due at `time` or later.
     pub(crate) fn first_unit(&self, track: Track, time: Duration) -> u64 {
         let (units, seconds) = self.unit_rate(track);
         let index = (time.as_nanos() * units).div_ceil(1_000_000_000 * seconds);
-        u64::try_from(index).unwrap_or(u64::MAX)
+        u64::try_from(index).unwrap_or(u64::MAX).saturating_sub(self.delay(track))
     }
 
     /// The first key frame that is due at `time` or later.
     pub(crate) fn first_key_frame(&self, time: Duration) -> u64 {
-        let gop = u64::from(self.gop());
-        self.first_unit(Track::Video, time).div_ceil(gop).saturating_mul(gop)
+        let first = self.first_unit(Track::Video, time);
+        self.video(ParameterSet::First).next_key_frame(first)
     }
 
-    /// A unit's RTP timestamp before the random offset is added.
+    /// A unit's RTP timestamp before the random offset is added: when it is shown, which is not
+    /// the order in which units are sent.
     pub(crate) fn timestamp(&self, track: Track, index: u64) -> u32 {
+        let shown = match track {
+            Track::Video => self.video(ParameterSet::First).shown(index),
+            Track::Audio => index,
+        };
         let (units, seconds) = self.unit_rate(track);
         let rate = u128::from(self.clock_rate(track));
-        wrap(u128::from(index) * rate * seconds / units)
+        wrap(u128::from(shown) * rate * seconds / units)
     }
 
     /// The RTP timestamp of any moment before the random offset is added.
@@ -158,16 +173,20 @@ impl Content {
 
     /// The time from one unit of a track to the next.
     pub(crate) fn interval(&self, track: Track) -> Duration {
-        self.time(track, 1)
+        self.units_last(track, 1)
     }
 
     /// The time from one key frame to the next.
     pub(crate) fn key_frame_interval(&self) -> Duration {
-        self.time(Track::Video, u64::from(self.gop()))
+        let gop = self.video(ParameterSet::First).next_key_frame(1);
+        self.units_last(Track::Video, gop)
     }
 
     pub(crate) fn parameter_sets(&self, set: ParameterSet) -> &ParameterSets {
-        &self.video(set).parameter_sets
+        match self.video(set) {
+            Video::Clip(clip) => &clip.parameter_sets,
+            Video::Synthetic { sets, .. } => sets,
+        }
     }
 
     /// The AudioSpecificConfig (ISO/IEC 14496-3) of the sound.
@@ -176,7 +195,7 @@ impl Content {
     }
 
     pub(crate) fn fps(&self) -> u32 {
-        self.video(ParameterSet::First).fps
+        self.video(ParameterSet::First).fps()
     }
 
     fn video(&self, set: ParameterSet) -> &Video {
@@ -187,11 +206,17 @@ impl Content {
         }
     }
 
-    fn gop(&self) -> u32 {
-        match self.video(ParameterSet::First).units {
-            Units::Loop(_) => CLIP_GOP,
-            Units::Synthetic { gop, .. } => gop,
+    fn delay(&self, track: Track) -> u64 {
+        match (track, self.video(ParameterSet::First)) {
+            (Track::Video, Video::Clip(clip)) => clip.delay(),
+            _ => 0,
         }
+    }
+
+    /// How long so many units last.
+    fn units_last(&self, track: Track, count: u64) -> Duration {
+        let (units, seconds) = self.unit_rate(track);
+        nanos(u128::from(count) * 1_000_000_000 * seconds / units)
     }
 
     /// So many units in so many seconds, in whole numbers.
@@ -204,15 +229,47 @@ impl Content {
     }
 }
 
-impl Units {
+impl Video {
     fn at(&self, index: u64) -> Option<&Unit> {
         match self {
-            Self::Loop(units) => {
-                units.get(usize::try_from(index.checked_rem(units.len() as u64)?).ok()?)
+            Self::Clip(clip) => clip.unit(index),
+            Self::Synthetic { key, other, gop, .. } => {
+                Some(if index.is_multiple_of(*gop) { key } else { other })
             }
-            Self::Synthetic { key, other, gop } => {
-                Some(if index.is_multiple_of(u64::from(*gop)) { key } else { other })
+        }
+    }
+
+    /// The place of a unit among all that are shown.
+    fn shown(&self, index: u64) -> u64 {
+        match self {
+            Self::Clip(clip) => clip.shown(index),
+            Self::Synthetic { .. } => index,
+        }
+    }
+
+    /// The first key frame at this index or after it.
+    fn next_key_frame(&self, index: u64) -> u64 {
+        match self {
+            Self::Clip(clip) => clip.next_key_frame(index),
+            Self::Synthetic { gop, .. } => index.div_ceil(*gop).saturating_mul(*gop),
+        }
+    }
+
+    fn fps(&self) -> u32 {
+        match self {
+            Self::Clip(clip) => clip.fps,
+            Self::Synthetic { fps, .. } => *fps,
+        }
+    }
+
+    /// After how many whole seconds the pictures repeat.
+    fn seconds(&self) -> Option<u64> {
+        match self {
+            Self::Clip(clip) => {
+                let fps = u64::from(clip.fps);
+                clip.len().is_multiple_of(fps).then(|| clip.len() / fps)
             }
+            Self::Synthetic { .. } => None,
         }
     }
 }
@@ -248,8 +305,9 @@ const CLIP_320X180: &[u8] = include_bytes!("../clip/clip-320x180.h264");
 const CLIP_256X144: &[u8] = include_bytes!("../clip/clip-256x144.h264");
 const CLIP_AAC: &[u8] = include_bytes!("../clip/clip.aac");
 const CLIP_FPS: u32 = 25;
-const CLIP_GOP: u32 = 50;
 const AUDIO_RATE: u32 = 48_000;
+/// The length of the clip's sound.
+const AUDIO_SECONDS: u64 = 16;
 /// The largest synthetic frame: 16 MiB.
 const MAX_FRAME: usize = 16 << 20;
 
@@ -265,9 +323,10 @@ mod tests {
     fn the_clip_loops_with_picture_sound_and_key_frames_together() {
         let content = content();
         for set in [ParameterSet::First, ParameterSet::Second] {
-            let Units::Loop(units) = &content.video(set).units else { panic!("not a clip") };
-            assert_eq!(units.len(), 400);
-            for (index, unit) in units.iter().enumerate() {
+            let Video::Clip(clip) = content.video(set) else { panic!("not a clip") };
+            assert_eq!(clip.len(), 400);
+            for index in 0..400 {
+                let unit = clip.unit(index).unwrap();
                 assert_eq!(unit.key, index % 50 == 0, "frame {index}");
             }
         }

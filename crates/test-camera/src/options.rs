@@ -1,6 +1,7 @@
 //! What a camera is asked to be.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a camera is set up. `CameraOptions::default()` is one stream of the clip on a free port of
@@ -13,6 +14,11 @@ pub struct CameraOptions {
     pub streams: usize,
     /// What the streams show.
     pub source: Source,
+    /// Pictures to show in place of the built-in clip's: the video track of an MP4 file, H.264 or
+    /// H.265, at a constant rate of whole frames per second, beginning with a key frame. It must
+    /// last 16 s, or several times that, where there is sound too. Frames are sent in decoding
+    /// order with the timestamps at which they are shown, each once an encoder would have it.
+    pub pictures: Option<PathBuf>,
     /// Whether the clip's sound is offered too. Synthetic sources have none.
     pub audio: bool,
     /// How the packets of a frame are laid out in time.
@@ -25,7 +31,7 @@ pub struct CameraOptions {
     /// Whether the streams' key frames are spread over the key frame interval; if not, all streams
     /// show the same frame at the same time.
     pub stagger: bool,
-    /// The most payload bytes in one RTP packet, from 64 to 65,000; larger NAL units go as FU-A.
+    /// The most payload bytes in one RTP packet, from 64 to 65,000; larger NAL units go in fragments.
     pub payload_limit: usize,
     /// Whether each key frame is preceded by its parameter sets (the description always has them).
     pub in_band_parameter_sets: bool,
@@ -47,6 +53,7 @@ impl Default for CameraOptions {
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             streams: 1,
             source: Source::Clip,
+            pictures: None,
             audio: true,
             pace: Pace::Spread,
             start: Start::Now,

@@ -1,20 +1,15 @@
-//! The description of a stream (RFC 8866, RFC 6184 section 8.2, RFC 3640 section 4.1).
+//! The description of a stream (RFC 8866, RFC 6184 section 8.2, RFC 7798 section 7.2, RFC 3640
+//! section 4.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::fault::Track;
-use crate::media::{Content, ParameterSet};
+use crate::media::{Content, ParameterSet, ParameterSets};
 
 /// The session description of one stream.
 pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64) -> String {
-    let sets = content.parameter_sets(set);
-    let profile = match *sets.sps {
-        [_, profile, constraints, level, ..] => {
-            format!("{profile:02X}{constraints:02X}{level:02X}")
-        }
-        _ => String::new(),
-    };
+    let (encoding, parameters) = video_format(content.parameter_sets(set));
     let mut text = format!(
         "v=0\r\n\
          o=- {id} 1 IN IP4 0.0.0.0\r\n\
@@ -26,14 +21,11 @@ pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64
          a=control:*\r\n\
          a=range:npt=now-\r\n\
          m=video 0 RTP/AVP {video}\r\n\
-         a=rtpmap:{video} H264/90000\r\n\
-         a=fmtp:{video} packetization-mode=1;profile-level-id={profile};\
-         sprop-parameter-sets={sps},{pps}\r\n\
+         a=rtpmap:{video} {encoding}/90000\r\n\
+         a=fmtp:{video} {parameters}\r\n\
          a=framerate:{fps}\r\n\
          a=control:{control}\r\n",
         video = payload_type(Track::Video),
-        sps = STANDARD.encode(&sets.sps),
-        pps = STANDARD.encode(&sets.pps),
         fps = content.fps(),
         control = control(Track::Video),
     );
@@ -50,6 +42,29 @@ pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64
         ));
     }
     text
+}
+
+/// The encoding's name and its format parameters (RFC 6184, section 8.1, RFC 7798, section 7.1).
+fn video_format(sets: &ParameterSets) -> (&'static str, String) {
+    match sets {
+        ParameterSets::H264 { sps, pps } => {
+            let profile = match **sps {
+                [_, profile, constraints, level, ..] => {
+                    format!("{profile:02X}{constraints:02X}{level:02X}")
+                }
+                _ => String::new(),
+            };
+            let (sps, pps) = (STANDARD.encode(sps), STANDARD.encode(pps));
+            let parameters = format!(
+                "packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={sps},{pps}"
+            );
+            ("H264", parameters)
+        }
+        ParameterSets::H265 { vps, sps, pps } => {
+            let [vps, sps, pps] = [vps, sps, pps].map(|set| STANDARD.encode(set));
+            ("H265", format!("sprop-vps={vps};sprop-sps={sps};sprop-pps={pps}"))
+        }
+    }
 }
 
 /// A track's control attribute.

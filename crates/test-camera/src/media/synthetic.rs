@@ -1,6 +1,6 @@
 //! Frames of any size, made of filler.
 
-use super::h264::{IDR_SLICE, Packets, ParameterSets, SLICE};
+use super::nal::{Codec, IDR_SLICE, Packets, ParameterSets, SLICE};
 use super::{Stamp, Unit};
 use crate::options::Synthetic;
 
@@ -10,14 +10,13 @@ pub(super) fn units(
     sets: Option<&ParameterSets>,
     limit: usize,
 ) -> (Unit, Unit) {
-    let mut key = Packets::new(limit);
+    let mut key = Packets::new(Codec::H264, limit);
     if let Some(sets) = sets {
-        key.nal(&sets.sps);
-        key.nal(&sets.pps);
+        sets.nals().for_each(|nal| key.nal(nal));
     }
     // `first_mb_in_slice` 0 and `slice_type` 7 or 5 (all I, all P), as ue(v).
     key.nal(&nal(0x60 | IDR_SLICE, 0x88, measures.key_frame_bytes, limit));
-    let mut other = Packets::new(limit);
+    let mut other = Packets::new(Codec::H264, limit);
     other.nal(&nal(0x40 | SLICE, 0x9A, other_frame_bytes(measures), limit));
     (stamped(key.finish(true)), stamped(other.finish(false)))
 }
@@ -80,7 +79,8 @@ mod tests {
 
     #[test]
     fn every_packet_but_parameter_sets_has_room_for_a_stamp() {
-        let sets = ParameterSets { sps: [0x67, 0x4D, 0, 0x0D, 1].into(), pps: [0x68, 1].into() };
+        let sets =
+            ParameterSets::H264 { sps: [0x67, 0x4D, 0, 0x0D, 1].into(), pps: [0x68, 1].into() };
         for limit in [64, 65, 200, 1400, 8000] {
             for bytes in [0, 1, 43, 44, 64, 65, 1399, 1400, 1401, 2800, 2805, 60_000] {
                 let measures = Synthetic { bitrate: 0, fps: 25, gop: 50, key_frame_bytes: bytes };
