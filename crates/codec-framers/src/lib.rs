@@ -1,4 +1,22 @@
-//! What RTP payloads tell about key frames, parameter sets and access units.
+//! RTP payload formats: what one payload tells, and access units out of payloads and back.
+//!
+//! # Taking apart and putting together
+//!
+//! ```text
+//! Packet ▸ Depacketizer ▸ AccessUnit ▸ LossGate ▸ Framer ▸ AccessUnit ▸ Packetizer ▸ Payload
+//! ```
+//!
+//! A [`Depacketizer`] takes [`Packet`]s in the order of their sequence numbers and gives
+//! [`AccessUnit`]s: pictures, audio frames, messages. A [`LossGate`] drops what [`OnLoss`] says
+//! after a loss. A [`Framer`] adds what the codec's own rules demand, such as parameter sets
+//! before a key frame. A [`Packetizer`] makes [`Payload`]s of at most the size asked for. Each
+//! stage is of use alone; [`AnyDepacketizer`], [`AnyFramer`] and [`AnyPacketizer`] choose by the
+//! description of a track, and each format has its own types in a module of its own.
+//!
+//! No payload byte is copied on the way: a unit is a list of slices of the received packets, and
+//! a payload lends slices of the unit. Times are RTP timestamps, numbers are the caller's.
+//!
+//! # Glancing
 //!
 //! A relay does not take payloads apart, but it has to know where a reader may begin. A
 //! [`Glancer`] looks at each payload of a track and tells that much; a [`UnitTracker`] puts the
@@ -9,8 +27,14 @@
 //! Nothing here checks whether a payload is decodable, and none of it is trusted: whatever the
 //! bytes are, the answer is at worst "no key frame".
 
+mod access_unit;
+mod any;
+#[expect(dead_code, reason = "for the formats that follow")]
+mod assembly;
 mod av1;
 mod bits;
+mod depacketizer;
+mod framer;
 mod glance;
 mod glancer;
 mod h263;
@@ -18,19 +42,33 @@ mod h264;
 mod h265;
 mod h266;
 mod jpeg;
+pub mod mp2t;
 mod mpeg4;
 mod mpv;
 mod nal;
+mod on_loss;
+pub mod opaque;
+mod packet;
+mod packetizer;
 mod params;
+mod slices;
 mod unit;
 mod vp8;
 mod vp9;
 
+pub use crate::access_unit::{AccessUnit, MAX_UNIT};
+pub use crate::any::{AnyDepacketizer, AnyFramer, AnyPacketizer};
+pub use crate::depacketizer::{DepacketizeError, Depacketizer, Limits, MAX_READY};
+pub use crate::framer::{Framer, PassFramer};
 pub use crate::glance::Glance;
 pub use crate::glancer::Glancer;
+pub use crate::on_loss::{LossGate, OnLoss};
+pub use crate::packet::{Continuity, Packet};
+pub use crate::packetizer::{MAX_PAYLOAD, MIN_LIMIT, PacketizeError, Packetizer, Payload};
 pub use crate::params::{
     MAX_PARAMETER_SET_BYTES, MAX_PARAMETER_SETS, ParameterSet, ParameterSetKind, ParameterSets,
 };
+pub use crate::slices::{Cursor, Slices};
 pub use crate::unit::{MAX_HEADER_PACKETS, UnitStart, UnitTracker};
 
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! The format of a track, chosen by its description.
+
+use sdp::{Format, MediaKind};
+
+use crate::access_unit::AccessUnit;
+use crate::depacketizer::{DepacketizeError, Depacketizer, Limits};
+use crate::framer::{Framer, PassFramer};
+use crate::packet::Packet;
+use crate::packetizer::{PacketizeError, Packetizer, Payload};
+use crate::params::ParameterSets;
+use crate::{mp2t, opaque};
+
+/// Declares the enum of all implementations of a trait (a closed set) with a method that gives
+/// the one at hand.
+macro_rules! any {
+    ($inner:ident: dyn $trait:ident { $($variant:ident($type:ty)),+ $(,)? }) => {
+        #[derive(Debug)]
+        enum $inner {
+            $($variant($type),)+
+        }
+
+        impl $inner {
+            fn get(&mut self) -> &mut dyn $trait {
+                match self {
+                    $(Self::$variant(inner) => inner,)+
+                }
+            }
+
+        }
+    };
+}
+
+any!(DepacketizerOf: dyn Depacketizer {
+    Mp2t(mp2t::Depacketizer),
+    Opaque(opaque::Depacketizer),
+});
+
+any!(FramerOf: dyn Framer {
+    Pass(PassFramer),
+});
+
+impl FramerOf {
+    fn get_ref(&self) -> &dyn Framer {
+        match self {
+            Self::Pass(inner) => inner,
+        }
+    }
+}
+
+any!(PacketizerOf: dyn Packetizer {
+    Mp2t(mp2t::Packetizer),
+    Opaque(opaque::Packetizer),
+});
+
+/// The depacketizer of any format.
+#[derive(Debug)]
+pub struct AnyDepacketizer(DepacketizerOf);
+
+impl AnyDepacketizer {
+    /// The one for this format in a media section of this kind. Of formats that are not known,
+    /// each packet is a unit.
+    pub fn for_format(kind: &MediaKind, format: &Format, limits: Limits) -> Self {
+        use DepacketizerOf as D;
+        let _ = kind;
+        Self(match format.encoding.to_ascii_uppercase().as_str() {
+            "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
+            _ => D::Opaque(opaque::Depacketizer::new(limits)),
+        })
+    }
+
+    /// Whether the format is known, so that its units are more than packets.
+    pub fn is_known(&self) -> bool {
+        !matches!(self.0, DepacketizerOf::Opaque(_))
+    }
+}
+
+impl Depacketizer for AnyDepacketizer {
+    fn push(&mut self, packet: Packet) -> Result<(), DepacketizeError> {
+        self.0.get().push(packet)
+    }
+
+    fn poll(&mut self) -> Option<AccessUnit> {
+        self.0.get().poll()
+    }
+
+    fn flush(&mut self) {
+        self.0.get().flush();
+    }
+}
+
+/// The framer of any format.
+#[derive(Debug)]
+pub struct AnyFramer(FramerOf);
+
+impl AnyFramer {
+    /// The one for this format in a media section of this kind; where the codec has none, units
+    /// pass as they are.
+    pub fn for_format(kind: &MediaKind, format: &Format) -> Self {
+        let _ = (kind, format);
+        Self(FramerOf::Pass(PassFramer::default()))
+    }
+}
+
+impl Framer for AnyFramer {
+    fn frame(&mut self, unit: AccessUnit) -> Option<AccessUnit> {
+        self.0.get().frame(unit)
+    }
+
+    fn parameter_sets(&self) -> &ParameterSets {
+        self.0.get_ref().parameter_sets()
+    }
+
+    fn parameter_sets_are_stale(&self) -> bool {
+        self.0.get_ref().parameter_sets_are_stale()
+    }
+}
+
+/// The packetizer of any format.
+#[derive(Debug)]
+pub struct AnyPacketizer(PacketizerOf);
+
+impl AnyPacketizer {
+    /// The one for this format in a media section of this kind. Units of formats that are not
+    /// known are sent as they came.
+    pub fn for_format(kind: &MediaKind, format: &Format) -> Self {
+        use PacketizerOf as P;
+        let _ = kind;
+        Self(match format.encoding.to_ascii_uppercase().as_str() {
+            "MP2T" => P::Mp2t(mp2t::Packetizer),
+            _ => P::Opaque(opaque::Packetizer),
+        })
+    }
+
+    /// Whether the format is known, so that its units can be cut to a limit.
+    pub fn is_known(&self) -> bool {
+        !matches!(self.0, PacketizerOf::Opaque(_))
+    }
+}
+
+impl Packetizer for AnyPacketizer {
+    fn packetize(
+        &mut self,
+        unit: &AccessUnit,
+        limit: usize,
+        emit: &mut dyn FnMut(&Payload<'_>),
+    ) -> Result<(), PacketizeError> {
+        self.0.get().packetize(unit, limit, emit)
+    }
+
+    fn flush(&mut self, limit: usize, emit: &mut dyn FnMut(&Payload<'_>)) {
+        self.0.get().flush(limit, emit);
+    }
+}

@@ -1,0 +1,180 @@
+//! The unit that is arriving.
+
+use bytes::Bytes;
+use rtp_rtcp::RtpTime;
+
+use crate::access_unit::AccessUnit;
+use crate::depacketizer::{DepacketizeError, Limits, Ready};
+use crate::packet::Packet;
+
+/// Collects the slices of the unit that is arriving; what most formats have in common: a unit
+/// is what has one timestamp, and its last packet has the marker.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembly {
+    unit: AccessUnit,
+    open: bool,
+    /// Whether the open unit is larger than it may be; it takes no more bytes and never leaves.
+    overflowed: bool,
+    /// Packets missing that no unit has been told of.
+    lost: u32,
+    max_unit: usize,
+    ready: Ready,
+}
+
+impl Assembly {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            unit: AccessUnit::default(),
+            open: false,
+            overflowed: false,
+            lost: 0,
+            max_unit: limits.max_unit,
+            ready: Ready::default(),
+        }
+    }
+
+    /// A packet has come: ends the open unit if it belongs to another instant, and opens a
+    /// unit if none is. After a loss both units that it may have hit are marked incomplete; see
+    /// [`Self::begins_intact`]. True if a unit was opened.
+    pub(crate) fn arrive(&mut self, packet: &Packet) -> bool {
+        self.arrive_at(packet.timestamp, packet.lost)
+    }
+
+    /// As [`Self::arrive`], with the timestamp of what the packet carries.
+    pub(crate) fn arrive_at(&mut self, timestamp: RtpTime, lost: u32) -> bool {
+        if self.open {
+            self.unit.complete &= lost == 0;
+            if self.unit.timestamp == timestamp {
+                self.lost = self.lost.saturating_add(lost);
+                return false;
+            }
+            self.finish();
+        }
+        self.lost = self.lost.saturating_add(lost);
+        self.unit = AccessUnit::new(timestamp);
+        self.unit.complete = lost == 0;
+        self.open = true;
+        true
+    }
+
+    /// Says that the unit just opened has its beginning though packets before it are missing.
+    pub(crate) fn begins_intact(&mut self) {
+        self.unit.complete = true;
+    }
+
+    /// Whether a unit is open and has bytes.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.open && !self.unit.is_empty()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The open unit.
+    pub(crate) fn unit(&mut self) -> &mut AccessUnit {
+        &mut self.unit
+    }
+
+    /// Something of the open unit is missing.
+    pub(crate) fn damage(&mut self) {
+        self.unit.complete = false;
+    }
+
+    pub(crate) fn begin_element(&mut self) {
+        self.unit.begin_element();
+    }
+
+    /// Appends bytes to the open element.
+    pub(crate) fn push(&mut self, bytes: Bytes) -> Result<(), DepacketizeError> {
+        if self.overflowed {
+            return Ok(());
+        }
+        if self.unit.len() + bytes.len() > self.max_unit {
+            self.overflowed = true;
+            self.unit = self.unit.emptied();
+            return Err(DepacketizeError::UnitTooLarge { limit: self.max_unit });
+        }
+        self.unit.push(bytes);
+        Ok(())
+    }
+
+    /// The open unit is over and leaves, if it has bytes.
+    pub(crate) fn finish(&mut self) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let mut unit = std::mem::take(&mut self.unit);
+        if std::mem::take(&mut self.overflowed) {
+            // To whoever comes next the unit is lost.
+            self.lost = self.lost.saturating_add(1);
+        } else if !unit.is_empty() {
+            unit.lost = std::mem::take(&mut self.lost);
+            self.ready.push(unit);
+        }
+    }
+
+    /// The open unit is of no use and never leaves.
+    pub(crate) fn discard(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.overflowed = false;
+            self.unit = AccessUnit::default();
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<AccessUnit> {
+        self.ready.poll()
+    }
+
+    /// The stream has ended or rests: whether the open unit has its end is not known.
+    pub(crate) fn flush(&mut self) {
+        self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrive(assembly: &mut Assembly, timestamp: u32, lost: u32, bytes: usize) {
+        assembly.arrive_at(RtpTime(timestamp), lost);
+        let _ = assembly.push(vec![timestamp as u8; bytes].into());
+    }
+
+    fn polled(assembly: &mut Assembly) -> Vec<(u32, usize, bool, u32)> {
+        std::iter::from_fn(|| assembly.poll())
+            .map(|unit| (unit.timestamp.0, unit.len(), unit.complete, unit.lost))
+            .collect()
+    }
+
+    #[test]
+    fn a_new_timestamp_ends_a_unit_and_a_loss_breaks_both_around_it() {
+        let mut assembly = Assembly::new(Limits::default());
+        arrive(&mut assembly, 1, 0, 2);
+        arrive(&mut assembly, 1, 0, 3);
+        arrive(&mut assembly, 2, 0, 1);
+        arrive(&mut assembly, 3, 2, 1);
+        assembly.finish();
+        arrive(&mut assembly, 4, 1, 1);
+        assembly.begins_intact();
+        assembly.flush();
+        assert_eq!(
+            polled(&mut assembly),
+            [(1, 5, true, 0), (2, 1, false, 0), (3, 1, false, 2), (4, 1, true, 1)]
+        );
+    }
+
+    #[test]
+    fn a_unit_above_the_bound_goes_whole_and_is_told_of_once() {
+        let mut assembly = Assembly::new(Limits { max_unit: 4 });
+        arrive(&mut assembly, 1, 0, 4);
+        let told: Vec<_> = (0..3).map(|_| assembly.push(vec![1].into()).is_err()).collect();
+        assert_eq!(told, [true, false, false]);
+        arrive(&mut assembly, 2, 0, 4);
+        assembly.discard();
+        arrive(&mut assembly, 3, 0, 4);
+        assembly.finish();
+        assert_eq!(polled(&mut assembly), [(3, 4, true, 2)], "both are missing to the third");
+    }
+}
