@@ -1,6 +1,8 @@
-//! What the benchmarks, the load bench and the count tests share.
+//! What the benchmarks, the load bench, the counting of instructions and the count tests share.
 
 pub mod clock;
+pub mod hot;
 pub mod packets;
+pub mod rig;
 pub mod runs;
 pub mod stage;

@@ -50,6 +50,20 @@ impl Frames {
     }
 }
 
+/// The packets as they go over TCP: each after `$`, channel 0 and its length (RFC 2326 section
+/// 10.12).
+#[must_use]
+pub fn interleaved(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for packet in packets {
+        let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+        bytes.extend_from_slice(&[b'$', 0]);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(packet);
+    }
+    bytes
+}
+
 /// A camera's description of that stream.
 pub const SDP: &str = "v=0\r\n\
 o=- 1700000000 1 IN IP4 192.0.2.7\r\n\
