@@ -3,9 +3,11 @@
 
 pub mod backend;
 pub mod camera;
+pub mod clips;
 pub mod frames;
 pub mod media;
 pub mod pictures;
+mod pictures_tct;
 pub mod process;
 pub mod programs;
 pub mod proxy;

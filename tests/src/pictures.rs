@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use test_camera::frame_number;
+use test_camera::{Camera, frame_number};
 
+use crate::clips::{Codec, FPS, REPEATS};
+use crate::pictures_tct;
 use crate::process::Process;
 use crate::reader::Over;
 use crate::wait;
@@ -25,13 +27,37 @@ pub struct Shown {
     pub number: Option<u32>,
 }
 
+impl Shown {
+    /// How long ago the camera showed this picture when a player did, if that was less than the
+    /// clip's length.
+    #[must_use]
+    pub fn age(&self, camera: &Camera) -> Option<Duration> {
+        let past = wait::now().checked_duration_since(self.at)?;
+        let due = content_time(camera).checked_sub(past)?;
+        let shown = Duration::from_secs(self.number?.into()) / FPS;
+        let nanos = (due + REPEATS).checked_sub(shown)?.as_nanos() % REPEATS.as_nanos();
+        u64::try_from(nanos).ok().map(Duration::from_nanos)
+    }
+}
+
+/// What moment of its content the camera's first stream is at.
+#[must_use]
+pub fn content_time(camera: &Camera) -> Duration {
+    let began = camera.content_epoch(0).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    wait::wall().saturating_sub(began)
+}
+
 /// A player of the test camera's clip that decodes it.
 #[derive(Debug)]
 pub struct Player {
     /// The process.
     pub process: Process,
-    shown: Arc<(Mutex<Vec<Shown>>, Condvar)>,
+    shown: Arc<Seen>,
+    /// Whether it writes more to standard error than complaints.
+    logs: bool,
 }
+
+type Seen = (Mutex<Vec<Shown>>, Condvar);
 
 impl Player {
     /// ffmpeg.
@@ -58,11 +84,67 @@ impl Player {
         Self::start("gst-launch-1.0", &mut command)
     }
 
+    /// ffmpeg that takes the picture as fast as its timestamps say, and no faster.
+    #[must_use]
+    pub fn ffmpeg_in_time(url: &str, over: Over) -> Self {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-hide_banner", "-loglevel", "warning", "-rtsp_transport", over.as_str()]);
+        command.args(["-re", "-i", url, "-map", "0:v", "-an", "-fps_mode", "passthrough"]);
+        command.args(["-pix_fmt", "gray", "-f", "rawvideo", "-"]);
+        Self::start("ffmpeg", &mut command)
+    }
+
+    /// GStreamer that shows each picture at its time.
+    #[must_use]
+    pub fn gstreamer_in_time(url: &str, over: Over, codec: Codec) -> Self {
+        let names = match codec {
+            Codec::H264 => ["rtph264depay", "h264parse", "avdec_h264"],
+            Codec::H265 => ["rtph265depay", "h265parse", "avdec_h265"],
+        };
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-q", "rtspsrc", &format!("location={url}")]);
+        command.args([&format!("protocols={}", over.as_str()), "latency=200"]);
+        command.args(["!", "application/x-rtp,media=video"]);
+        names.iter().for_each(|name| {
+            command.args(["!", name]);
+        });
+        command.args(["!", "videoconvert", "!", "video/x-raw,format=GRAY8"]);
+        command.args(["!", "fdsink", "fd=1", "sync=true"]);
+        Self::start("gst-launch-1.0", &mut command)
+    }
+
+    /// mpv, with sound that nobody hears. It shows its first picture twice.
+    #[must_use]
+    pub fn mpv(url: &str, over: Over) -> Self {
+        let mut command = Command::new("mpv");
+        command.args(["--no-config", "--really-quiet", "--ao=null", "--log-file=/dev/stderr"]);
+        command.arg(format!("--rtsp-transport={}", over.as_str()));
+        command.args(pictures_tct::OPTIONS).arg(url);
+        let shown = Arc::<Seen>::default();
+        let seen = Arc::clone(&shown);
+        let process = Process::start_with("mpv", &mut command, move |stdout| {
+            pictures_tct::read(stdout, |gray, width, height| note(&seen, gray, width, height));
+        });
+        Self { process, shown, logs: true }
+    }
+
     fn start(name: &str, command: &mut Command) -> Self {
-        let shown = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let shown = Arc::<Seen>::default();
         let seen = Arc::clone(&shown);
         let process = Process::start_with(name, command, move |stdout| look(stdout, &seen));
-        Self { process, shown }
+        Self { process, shown, logs: false }
+    }
+
+    /// What it says is wrong.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let said = self.process.stderr().all();
+        // mpv's log has everything.
+        let wrong = |line: &String| {
+            !line.starts_with('[')
+                || ["w", "e", "f"].iter().any(|l| line.contains(&format!("][{l}]")))
+        };
+        if self.logs { said.into_iter().filter(wrong).collect() } else { said }
     }
 
     /// The pictures so far.
@@ -87,11 +169,15 @@ impl Player {
     }
 }
 
-fn look(mut stdout: ChildStdout, seen: &(Mutex<Vec<Shown>>, Condvar)) {
+fn look(mut stdout: ChildStdout, seen: &Seen) {
     let mut gray = vec![0; WIDTH * HEIGHT];
     while stdout.read_exact(&mut gray).is_ok() {
-        let number = frame_number(&gray, WIDTH, HEIGHT);
-        seen.0.lock().push(Shown { at: wait::now(), number });
-        seen.1.notify_all();
+        note(seen, &gray, WIDTH, HEIGHT);
     }
+}
+
+fn note(seen: &Seen, gray: &[u8], width: usize, height: usize) {
+    let number = frame_number(gray, width, height);
+    seen.0.lock().push(Shown { at: wait::now(), number });
+    seen.1.notify_all();
 }
