@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rtp_rtcp::ExtSeq;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -12,7 +13,8 @@ use crate::batch::WireBatch;
 use crate::event::{AudienceEvent, Events, Lag, ReaderStats};
 use crate::group::{Greeting, Group};
 use crate::limits::FanOutLimits;
-use crate::log::{Floor, Log};
+use crate::log::{Floor, Log, Newest};
+use crate::pieces::CatchUp;
 use crate::reader::{Context, TcpReader, framed, unusual};
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
@@ -56,6 +58,16 @@ pub enum Transport<A> {
         /// Its addresses.
         tracks: UdpTracks<A>,
     },
+}
+
+impl<A> Transport<A> {
+    /// The tracks it can carry.
+    fn tracks(&self) -> TrackMask {
+        match self {
+            Self::Tcp { channels } => channels.iter().map(|&(track, ..)| track).collect(),
+            Self::Udp { tracks, .. } => tracks.iter().map(|&(track, ..)| track).collect(),
+        }
+    }
 }
 
 /// Socket groups an audience may have.
@@ -119,6 +131,8 @@ pub struct Audience<A> {
     pub(crate) stats: Vec<ReaderStats>,
     pub(crate) groups: Vec<Group<A>>,
     pub(crate) events: Events,
+    /// What is made for UDP readers that catch up; empty while there is none.
+    pub(crate) scratch: Vec<u8>,
     /// When stalls and lag are looked at next; none while there is nobody to look at.
     tick: Option<Instant>,
     tcp: usize,
@@ -153,6 +167,7 @@ impl<A: Copy> Audience<A> {
             stats: Vec::new(),
             groups: Vec::new(),
             events: Events::default(),
+            scratch: Vec::new(),
             tick: None,
             tcp: 0,
             joined: 0,
@@ -227,8 +242,8 @@ impl<A: Copy> Audience<A> {
         if let Some(stats) = self.stats.get_mut(index) {
             *stats = ReaderStats::default();
         }
-        let wanted = join.tracks;
-        let wait = if join.start == Start::Live { TrackMask::EMPTY } else { self.video };
+        let wanted = join.tracks.intersect(join.transport.tracks());
+        let (wait, bursts) = self.begin(now, key, join.start, wanted);
         let reader = match join.transport {
             Transport::Tcp { channels } => {
                 self.tcp += 1;
@@ -238,7 +253,9 @@ impl<A: Copy> Audience<A> {
                 let channels = unusual(channels, mask);
                 let private = framed(&join.prologue, mask, channels.as_ref());
                 let wait = mask.intersect(wait);
-                Reader::Tcp(TcpReader::new(now, &self.log, mask, wait, channels, private))
+                let end = self.log.end();
+                let bursts = bursts.iter().rev().map(|unit| CatchUp::to_live(unit, end)).collect();
+                Reader::Tcp(TcpReader::new(now, &self.log, mask, wait, bursts, channels, private))
             }
             Transport::Udp { group, mut tracks } => {
                 tracks.retain(|&mut (track, ..)| {
@@ -247,7 +264,9 @@ impl<A: Copy> Audience<A> {
                 while self.groups.len() <= group {
                     self.groups.push(Group::new());
                 }
-                let greeting = Greeting::new(key, tracks, wait, self.log.end(), join.prologue);
+                let bursts = bursts.into_iter().map(|unit| (unit, unit.rate(&self.limits)));
+                let greeting = Greeting::new(now, key, tracks, wait, self.log.end(), join.prologue)
+                    .with_bursts(bursts.collect());
                 if let Some(group) = self.groups.get_mut(group) {
                     group.join(greeting, &self.log);
                 }
@@ -257,6 +276,48 @@ impl<A: Copy> Audience<A> {
         self.slots.insert(Slot { generation: key.generation, reader });
         self.joined = self.joined.wrapping_add(1);
         Ok(key)
+    }
+
+    /// The number that the media of `track` begins with for a reader that joins now with
+    /// [`Start::Instant`]; `None` where it waits for the next key unit, or begins live.
+    pub fn instant_seq(&self, now: Instant, track: TrackId) -> Option<ExtSeq> {
+        let unit = Some(track).filter(|track| self.video.contains(*track));
+        let unit = self.log.newest_unit(now, unit?).filter(|unit| unit.fits(&self.limits))?;
+        self.log.get(unit.begins.pos)?.batch.ext_seq(unit.begins.packet as usize)
+    }
+
+    /// Which tracks of `mask` wait for a key unit, and which begin with one that is there.
+    fn begin(
+        &mut self,
+        now: Instant,
+        key: ReaderKey,
+        start: Start,
+        mask: TrackMask,
+    ) -> (TrackMask, SmallVec<[Newest; 1]>) {
+        let mut wait = self.video;
+        let mut bursts = SmallVec::new();
+        match start {
+            Start::Live => wait = TrackMask::EMPTY,
+            Start::KeyFrame => {}
+            Start::Instant => {
+                let mut refused = None;
+                for track in self.video.intersect(mask).iter() {
+                    match self.log.newest_unit(now, track) {
+                        Some(unit) if unit.fits(&self.limits) => {
+                            wait.remove(track);
+                            bursts.push(unit);
+                        }
+                        unit => refused = Some(unit),
+                    }
+                }
+                // With an empty log the stream just begins, with a key frame.
+                if let Some(unit) = refused.filter(|_| self.log.front().is_some()) {
+                    let unit = unit.map(|unit| Lag { bytes: unit.left.bytes, age: unit.age });
+                    self.events.push(AudienceEvent::NoBurst { reader: key, unit });
+                }
+            }
+        }
+        (wait, bursts)
     }
 
     /// Takes tracks out of what a reader gets, for it goes on with `tracks` alone: no further
@@ -343,9 +404,9 @@ impl<A: Copy> Audience<A> {
     pub fn log_from_keys(&self) -> impl Iterator<Item = &Arc<WireBatch>> {
         let keys = self.video.iter().map(|track| self.log.newest_key(track));
         // A unit that is just arriving may turn out to be one, of a track that has none yet.
-        let from = keys.map(|key| key.map_or(self.log.base(), |key| key.pos)).min();
-        let range = from.unwrap_or(self.log.end())..self.log.end();
-        range.filter_map(|pos| Some(&self.log.get(pos)?.batch))
+        let (base, end) = (self.log.base(), self.log.end());
+        let from = keys.map(|key| key.map_or(base, |key| key.pos)).min().unwrap_or(end);
+        (from..end).filter_map(|pos| Some(&self.log.get(pos)?.batch))
     }
 
     /// The media time the log spans.
@@ -360,12 +421,18 @@ impl<A: Copy> Audience<A> {
     }
 
     /// When [`Audience::handle_timeout`] is due.
+    ///
+    /// After it, [`Audience::udp_next`] may offer more than before, and [`Audience::slices`] may
+    /// decide about readers that lag.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.tick
+        self.groups.iter().filter_map(Group::wake).chain(self.tick).min()
     }
 
     /// Looks at lag and stalls of readers whose sockets do not ask for more, and evicts.
     pub fn handle_timeout(&mut self, now: Instant) {
+        for group in &mut self.groups {
+            group.handle_timeout(now);
+        }
         if self.tick.is_none_or(|tick| now < tick) {
             return;
         }
@@ -401,8 +468,12 @@ impl<A: Copy> Audience<A> {
 
     /// What is before the last key frame goes once every cursor has passed it or it is older
     /// than `lag_max_age`; whatever its age, what exceeds the log's own bounds.
+    ///
+    /// A reader that is just being brought to live would begin in the middle of a unit without
+    /// what it still needs; so that stays a little longer.
     fn evict(&mut self, now: Instant) {
         let mut needed = None;
+        let mut needed_for_bursts = None;
         while let Some(front) = self.log.front() {
             if !self.log.is_over(&self.limits) {
                 let age = now.saturating_duration_since(front.since);
@@ -410,9 +481,12 @@ impl<A: Copy> Audience<A> {
                 let goes = match self.log.floor(self.video) {
                     Floor::Kept => false,
                     Floor::Open => is_old,
+                    Floor::Passed if is_old => {
+                        self.log.base()
+                            < *needed_for_bursts.get_or_insert_with(|| self.lowest_burst(now))
+                    }
                     Floor::Passed => {
-                        is_old
-                            || self.log.base() < *needed.get_or_insert_with(|| self.lowest_cursor())
+                        self.log.base() < *needed.get_or_insert_with(|| self.lowest_cursor())
                     }
                 };
                 if !goes {
@@ -431,6 +505,24 @@ impl<A: Copy> Audience<A> {
         });
         let udp = self.groups.iter().filter_map(Group::needs);
         tcp.chain(udp).min().unwrap_or(u64::MAX)
+    }
+
+    /// The oldest position that readers need who are just being brought to live.
+    fn lowest_burst(&self, now: Instant) -> u64 {
+        let after = now.checked_sub(self.limits.instant_max_age);
+        let tcp = self.slots.iter().filter_map(|(_, slot)| match &slot.reader {
+            Reader::Tcp(reader) => reader.needs_for_burst(now, &self.limits),
+            Reader::Udp { .. } => None,
+        });
+        let udp = self.groups.iter().filter_map(|group| group.needs_for_bursts(after));
+        tcp.chain(udp).min().unwrap_or(u64::MAX)
+    }
+
+    /// Gives the scratch back once nobody catches up.
+    pub(crate) fn tidy_scratch(&mut self) {
+        if self.scratch.capacity() > 0 && self.groups.iter().all(|group| !group.has_bursts()) {
+            self.scratch = Vec::new();
+        }
     }
 
     fn evict_one(&mut self) {
@@ -455,6 +547,7 @@ impl<A: Copy> Audience<A> {
                 slots: &mut self.slots,
                 stats: &mut self.stats,
                 events: &mut self.events,
+                scratch: &mut self.scratch,
             },
         )
     }

@@ -9,6 +9,7 @@ use rtp_rtcp::{ExtSeq, Seq};
 use smallvec::SmallVec;
 
 use crate::TrackId;
+use crate::live_point::Times;
 use crate::meter::Meter;
 
 /// The most bytes one image may hold; also the most one interleaved frame can carry.
@@ -42,6 +43,8 @@ pub struct WireBatch {
     pub(crate) ends: SmallVec<[u32; 4]>,
     /// First and last sequence number; none for a report.
     pub(crate) seqs: Option<(ExtSeq, ExtSeq)>,
+    /// What the timestamps say; none for a report.
+    pub(crate) times: Option<Times>,
     pub(crate) key: Option<ExtSeq>,
     pub(crate) payload_octets: u64,
     pub(crate) framed: OnceLock<Box<[u8]>>,
@@ -67,6 +70,7 @@ impl WireBatch {
             image: compound.into(),
             ends,
             seqs: None,
+            times: None,
             key: None,
             payload_octets: 0,
             framed: OnceLock::new(),

@@ -7,6 +7,7 @@ use rtp_rtcp::{ExtSeq, RtpTime, Ssrc, patch_header};
 use smallvec::SmallVec;
 
 use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch};
+use crate::live_point::Times;
 use crate::meter::Meter;
 use crate::track::TrackId;
 
@@ -17,6 +18,7 @@ pub struct WireBatchBuilder {
     image: Vec<u8>,
     ends: SmallVec<[u32; 4]>,
     seqs: Option<(ExtSeq, ExtSeq)>,
+    times: Option<Times>,
     key: Option<ExtSeq>,
     payload_octets: u64,
     /// The size of the last image, which the next one probably resembles.
@@ -56,6 +58,7 @@ impl WireBatchBuilder {
             image: Vec::new(),
             ends: SmallVec::new(),
             seqs: None,
+            times: None,
             key: None,
             payload_octets: 0,
             guess: 0,
@@ -94,6 +97,10 @@ impl WireBatchBuilder {
         }
         self.ends.push(self.image.len() as u32);
         self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
+        match &mut self.times {
+            Some(times) => times.push(timestamp),
+            None => self.times = Some(Times::of(timestamp)),
+        }
         self.payload_octets += payload;
         Push::Added
     }
@@ -121,6 +128,7 @@ impl WireBatchBuilder {
             image: std::mem::take(&mut self.image).into_boxed_slice(),
             ends: std::mem::take(&mut self.ends),
             seqs: Some(seqs),
+            times: self.times.take(),
             key: self.key.take(),
             payload_octets: std::mem::take(&mut self.payload_octets),
             framed: OnceLock::new(),

@@ -5,18 +5,20 @@
 //! enters the lists between two entries. One that has to get something before, because it came in
 //! the middle of an entry or because its key unit began in an earlier one, is in a [`Chase`]: one
 //! track over a range of the log for a few readers, until it meets the group's place; chases take
-//! turns with the group.
+//! turns with the group. So do bursts, which bring readers from a key unit long past to live.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::ReaderKey;
 use crate::audience::UdpTracks;
 use crate::batch::{EntryKind, MAX_DATAGRAM_BYTES, Run};
+use crate::burst::{BurstOffer, Bursts, Left, Step};
 use crate::event::CutReason;
-use crate::log::{Entry, Log, Place};
+use crate::log::{Entry, Log, Newest, Place};
 use crate::seats::{Seat, Seats, Who};
 use crate::sending::{Chase, Sending};
 use crate::track::{TrackId, TrackMask};
@@ -31,6 +33,7 @@ pub(crate) struct Group<A> {
     greetings: VecDeque<Greeting<A>>,
     chases: Vec<Chase<A>>,
     next_chase: usize,
+    bursts: Bursts<A>,
     /// Whether it is the turn of the chases.
     is_chase_turn: bool,
     pub(crate) offered: Option<Offer>,
@@ -44,6 +47,10 @@ pub(crate) struct Greeting<A> {
     key: ReaderKey,
     tracks: UdpTracks<A>,
     wait: TrackMask,
+    /// The units that tracks begin with which do not wait for one, and the rates.
+    bursts: SmallVec<[(Newest, u64); 1]>,
+    /// When it joined.
+    at: Instant,
     /// The end of the log when it joined.
     joined: u64,
     /// What is left of it, last one first.
@@ -63,10 +70,12 @@ enum Side {
     Main,
     Greeting,
     Chase(usize),
+    Burst(BurstOffer),
 }
 
 impl<A: Copy> Greeting<A> {
     pub(crate) fn new(
+        at: Instant,
         key: ReaderKey,
         tracks: UdpTracks<A>,
         wait: TrackMask,
@@ -80,18 +89,27 @@ impl<A: Copy> Greeting<A> {
             .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
             .filter_map(|(track, report)| Some((track, address(track)?, report)))
             .collect();
-        Self { key, tracks, wait, joined, reports }
+        Self { key, tracks, wait, bursts: SmallVec::new(), at, joined, reports }
+    }
+
+    pub(crate) fn with_bursts(self, bursts: SmallVec<[(Newest, u64); 1]>) -> Self {
+        Self { bursts, ..self }
+    }
+
+    fn has_burst(&self, track: TrackId) -> bool {
+        self.bursts.iter().any(|(unit, _)| unit.track == track)
     }
 }
 
 impl<A: Copy> Group<A> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             tracks: Vec::new(),
             main: Sending { place: Place::at(0), done: 0, segments: 1 },
             greetings: VecDeque::new(),
             chases: Vec::new(),
             next_chase: 0,
+            bursts: Bursts::new(),
             is_chase_turn: false,
             offered: None,
             max_segments: None,
@@ -102,7 +120,30 @@ impl<A: Copy> Group<A> {
     /// The oldest position it still needs; `None` without readers.
     pub(crate) fn needs(&self) -> Option<u64> {
         let chases = self.chases.iter().map(|chase| chase.sending.place.pos);
-        (self.members > 0).then(|| chases.fold(self.main.place.pos, u64::min))
+        let all = chases.chain(self.needs_for_bursts(None));
+        (self.members > 0).then(|| all.fold(self.main.place.pos, u64::min))
+    }
+
+    /// The oldest position that readers need who are being brought to live, those left out that
+    /// could not be served since the instant `after`.
+    pub(crate) fn needs_for_bursts(&self, after: Option<Instant>) -> Option<u64> {
+        let greeted = self.greetings.iter().filter(|greeting| Some(greeting.at) >= after);
+        let greeted = greeted.flat_map(|greeting| &greeting.bursts);
+        let greeted = greeted.map(|(unit, _)| unit.begins.pos);
+        greeted.chain(self.bursts.needs(after)).min()
+    }
+
+    pub(crate) fn has_bursts(&self) -> bool {
+        !self.bursts.is_empty()
+    }
+
+    /// When there is something to send again for readers that are being brought to live.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.bursts.wake
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.bursts.wake = self.bursts.wake.filter(|wake| now < *wake);
     }
 
     pub(crate) fn join(&mut self, greeting: Greeting<A>, log: &Log) {
@@ -111,7 +152,7 @@ impl<A: Copy> Group<A> {
         }
         self.members += 1;
         if greeting.reports.is_empty() {
-            self.seat(greeting);
+            self.seat(greeting, log);
         } else {
             self.greetings.push_back(greeting);
         }
@@ -129,11 +170,12 @@ impl<A: Copy> Group<A> {
         {
             greeting.tracks.retain(|(track, ..)| tracks.contains(*track));
             greeting.reports.retain(|(track, ..)| tracks.contains(*track));
+            greeting.bursts.retain(|(unit, _)| tracks.contains(unit.track));
             // One with nothing left to say would stand in the way of those after it.
             if greeting.reports.is_empty()
                 && let Some(greeting) = self.greetings.remove(place)
             {
-                self.seat(greeting);
+                self.seat(greeting, log);
             }
         }
         self.unseat(key, log, |track| !tracks.contains(track));
@@ -165,6 +207,7 @@ impl<A: Copy> Group<A> {
             }
         }
         self.chases.retain(|chase| !chase.seats.is_empty());
+        self.bursts.remove(key, goes);
     }
 
     /// Tracks that turned out to have no key frames are not waited for.
@@ -191,6 +234,7 @@ impl<A: Copy> Group<A> {
         self.main = Sending { place: Place::at(log.end()), ..Sending::default() };
         for greeting in &mut self.greetings {
             greeting.wait = video;
+            greeting.bursts.clear();
         }
         for mut chase in std::mem::take(&mut self.chases) {
             chase.seats.hold_all(log.last_seq(chase.track));
@@ -199,6 +243,9 @@ impl<A: Copy> Group<A> {
                     seats.push_live(seat);
                 }
             }
+        }
+        for left in self.bursts.clear() {
+            wait_for_key(&mut self.tracks, left);
         }
         for (index, seats) in self.tracks.iter_mut().enumerate() {
             let track = TrackId(index as u8);
@@ -220,7 +267,9 @@ impl<A: Copy> Group<A> {
         }
         for greeting in &self.greetings {
             let is_played = greeting.tracks.iter().any(|(track, ..)| *track == entry.batch.track());
-            let is_due = greeting.joined <= base && !greeting.wait.contains(entry.batch.track());
+            let track = entry.batch.track();
+            let waits = greeting.wait.contains(track) || greeting.has_burst(track);
+            let is_due = greeting.joined <= base && !waits;
             if is_played && is_due && entry.is_media() {
                 shared.lose(greeting.key, entry.batch.len() as u64, behind);
             }
@@ -248,16 +297,32 @@ impl<A: Copy> Group<A> {
                 chase.sending.give_up(seats, entry, behind, shared);
             }
         }
+        for left in self.bursts.lose_oldest(shared, &self.main) {
+            self.offered = None;
+            wait_for_key(&mut self.tracks, left);
+        }
     }
 
     /// A reader has had its prologue.
-    fn seat(&mut self, greeting: Greeting<A>) {
+    fn seat(&mut self, greeting: Greeting<A>, log: &Log) {
         for (track, rtp, rtcp) in greeting.tracks {
             let seat = Seat { rtp, rtcp, who: Who { key: greeting.key, last: None } };
             while self.tracks.len() <= track.index() {
                 self.tracks.push(Seats::new());
             }
-            if greeting.wait.contains(track) {
+            let mut waits = greeting.wait.contains(track);
+            let unit = greeting.bursts.iter().find(|(unit, _)| unit.track == track);
+            if let Some((unit, rate)) = unit {
+                // Where the group has yet to come to that unit, it begins there with the others.
+                let is_ahead = unit.known > self.main.place.pos
+                    || (unit.known == self.main.place.pos && self.main.is_at_border());
+                waits = is_ahead || unit.begins.pos < log.base();
+                if !waits {
+                    self.bursts.add(seat, unit, *rate, greeting.at, greeting.joined);
+                    continue;
+                }
+            }
+            if waits {
                 if let Some(seats) = self.tracks.get_mut(track.index()) {
                     seats.push_waiting(seat);
                 }
@@ -306,12 +371,34 @@ impl<A: Copy> Group<A> {
             return Some(Offer { side: Side::Greeting, count: 1, run });
         }
         if self.is_chase_turn
-            && let Some(offer) = self.offer_chase(now, shared)
+            && let Some(offer) = self.offer_others(now, shared)
         {
             return Some(offer);
         }
         // The group may have made work for the others on its way to its end.
-        self.offer_main(now, shared).or_else(|| self.offer_chase(now, shared))
+        self.offer_main(now, shared).or_else(|| self.offer_others(now, shared))
+    }
+
+    fn offer_others(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
+        self.offer_chase(now, shared).or_else(|| self.offer_burst(now, shared))
+    }
+
+    fn offer_burst(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
+        let segments = self.max_segments.unwrap_or(shared.limits.max_segments);
+        loop {
+            match self.bursts.next(now, shared, &self.main, segments) {
+                Step::Send(offer) => {
+                    let run = Run { packets: 0..0, bytes: 0..0, segment: 0 };
+                    return Some(Offer { side: Side::Burst(offer), count: 0, run });
+                }
+                Step::Arrived((track, seats)) => {
+                    for seat in seats {
+                        self.go_live(track, seat);
+                    }
+                }
+                Step::Nothing => return None,
+            }
+        }
     }
 
     fn offer_main(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
@@ -404,7 +491,7 @@ impl<A: Copy> Group<A> {
     }
 
     /// The bytes and destinations of what was offered.
-    pub(crate) fn lend<'a>(&'a self, log: &'a Log) -> Option<UdpSend<'a, A>> {
+    pub(crate) fn lend<'a>(&'a self, log: &'a Log, scratch: &'a [u8]) -> Option<UdpSend<'a, A>> {
         let offer = self.offered.as_ref()?;
         let (sending, seats) = match offer.side {
             Side::Greeting => {
@@ -420,6 +507,7 @@ impl<A: Copy> Group<A> {
                 let chase = self.chases.get(index)?;
                 (&chase.sending, &chase.seats)
             }
+            Side::Burst(offer) => return self.bursts.lend(&offer, log, scratch),
         };
         let batch = &log.get(sending.place.pos)?.batch;
         let to = seats.addresses(batch.kind()).get(sending.done..sending.done + offer.count)?;
@@ -432,8 +520,19 @@ impl<A: Copy> Group<A> {
     }
 
     /// What was offered went to the first `sent` destinations.
-    pub(crate) fn sent(&mut self, shared: &mut Shared<'_>, sent: usize, next_failed: bool) {
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared<'_>,
+        sent: usize,
+        next_failed: bool,
+    ) {
         let Some(offer) = self.offered.take() else { return };
+        if let Side::Burst(offer) = offer.side {
+            self.is_chase_turn = false;
+            self.bursts.sent(now, shared, &offer, sent, next_failed);
+            return;
+        }
         let sent = sent.min(offer.count);
         let failed = usize::from(next_failed && sent < offer.count);
         if sent + failed == 0 {
@@ -449,9 +548,10 @@ impl<A: Copy> Group<A> {
                 if first.reports.is_empty()
                     && let Some(greeting) = self.greetings.pop_front()
                 {
-                    self.seat(greeting);
+                    self.seat(greeting, shared.log);
                 }
             }
+            Side::Burst(_) => {}
             Side::Main => {
                 let Some(entry) = shared.log.get(self.main.place.pos) else { return };
                 if let Some(seats) = self.tracks.get(entry.batch.track().index()) {
@@ -466,5 +566,12 @@ impl<A: Copy> Group<A> {
                 chase.sending.sent(shared, &chase.seats, entry, (sent, failed), &offer.run);
             }
         }
+    }
+}
+
+/// Readers that were to be brought to live wait for the next key unit.
+fn wait_for_key<A: Copy>(tracks: &mut [Seats<A>], (track, left): Left<A>) {
+    if let Some(seats) = tracks.get_mut(track.index()) {
+        left.into_iter().for_each(|seat| seats.push_waiting(seat));
     }
 }

@@ -85,7 +85,10 @@ impl TcpReader {
                 self.check_jump(cx, piece.entry, place);
                 return;
             }
-            self.catch_up = None;
+            self.next_catch_up();
+            if self.catch_up.is_some() {
+                return self.advance(cx);
+            }
         }
         while !self.is_cut
             && let Some(entry) = cx.log.get(self.cursor.pos)
@@ -123,7 +126,7 @@ impl TcpReader {
         if !self.shed.contains(track) {
             return true;
         }
-        let range = CatchUp { track, place: key, until: self.cursor.pos };
+        let range = CatchUp { track, place: key, until: self.cursor.pos, burst: None };
         let bytes = self.lag(cx.now, cx.log).bytes + range.left(cx.log).bytes;
         let oldest = cx.log.get(key.pos).unwrap_or(entry).since;
         let age = cx.now.saturating_duration_since(oldest.max(self.since));
@@ -136,7 +139,7 @@ impl TcpReader {
         self.wait.remove(track);
         self.shed.remove(track);
         if key.pos < self.cursor.pos {
-            let range = CatchUp { track, place: key, until: self.cursor.pos };
+            let range = CatchUp { track, place: key, until: self.cursor.pos, burst: None };
             let again = range.left(cx.log);
             self.passed -= again;
             if was_shed {
@@ -191,8 +194,9 @@ impl TcpReader {
         let index = place.packet as usize;
         let before = ExtSeq(batch.ext_seq(index)?.0.checked_sub(1)?);
         let header = RtpHeader::parse(batch.packet(index)).ok()?;
-        let packet =
-            padding_packet(header.payload_type, before.seq(), header.timestamp, header.ssrc);
+        let burst = self.catch_up.and_then(|range| range.burst);
+        let time = burst.map_or(header.timestamp, |burst| burst.live.map(header.timestamp));
+        let packet = padding_packet(header.payload_type, before.seq(), time, header.ssrc);
         let mut frame = PaddingFrame::new();
         frame.extend_from_slice(&frame_header(
             self.channel(batch.track(), EntryKind::Media),
@@ -211,7 +215,8 @@ impl TcpReader {
         self.wait = self.wait.union(tracks);
         self.shed = self.shed.union(tracks);
         self.is_stuck = true;
-        if self.catch_up.take().is_some() {
+        if self.catch_up.is_some() {
+            cx.stats.dropped += self.give_up_catch_ups();
             let passed = cx.log.appended(self.mask).minus(self.ahead_of(cx.log, self.cursor));
             cx.stats.dropped += passed.minus(self.passed).packets;
             self.passed = passed;
@@ -222,9 +227,10 @@ impl TcpReader {
     pub(crate) fn overtaken(&mut self, cx: &mut Context<'_>) {
         if self.cursor.pos >= cx.log.base() {
             // Only the beginning of a unit is gone: the track waits for the next one.
-            if let Some(range) = self.catch_up {
+            let tracks: TrackMask = self.catch_ups().map(|range| range.track).collect();
+            if !tracks.is_empty() {
                 let behind = self.lag(cx.now, cx.log);
-                self.withhold(cx, TrackMask::of(range.track));
+                self.withhold(cx, tracks);
                 cx.stats.sheds += 1;
                 cx.events.push(AudienceEvent::Shed { reader: cx.key, behind });
             }
@@ -247,10 +253,9 @@ impl TcpReader {
             self.shed_from = self.next_pos();
         }
         let passed = cx.log.appended(self.mask).minus(self.ahead_of(cx.log, target));
-        let dropped = passed.minus(self.passed).packets;
+        let dropped = passed.minus(self.passed).packets + self.give_up_catch_ups();
         self.passed = passed;
         self.cursor = target;
-        self.catch_up = None;
         self.since = cx.now;
         self.unsure = self.mask;
         self.wait = video;
@@ -293,7 +298,7 @@ impl TcpReader {
         self.is_cut = true;
         self.pads = false;
         self.private.clear();
-        self.catch_up = None;
+        self.give_up_catch_ups();
         cx.events.push(AudienceEvent::Cut { reader: cx.key, reason, behind });
     }
 

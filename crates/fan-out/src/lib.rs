@@ -21,11 +21,13 @@
 mod audience;
 mod batch;
 mod builder;
+mod burst;
 mod egress;
 mod event;
 mod group;
 mod lag;
 mod limits;
+mod live_point;
 mod log;
 mod meter;
 mod pieces;

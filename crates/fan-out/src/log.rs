@@ -10,6 +10,7 @@ use rtp_rtcp::ExtSeq;
 
 use crate::batch::{EntryKind, WireBatch};
 use crate::limits::FanOutLimits;
+use crate::live_point::{Clock, LivePoint};
 use crate::track::{MAX_TRACKS, TrackId, TrackMask};
 
 /// A place on a frame border: before packet `packet` of the entry at position `pos`.
@@ -107,8 +108,33 @@ impl Entry {
 struct TrackState {
     appended: Amount,
     last: Option<ExtSeq>,
-    /// Where the newest key unit in the log begins.
-    key: Option<Place>,
+    /// The newest key unit in the log.
+    key: Option<Key>,
+    clock: Clock,
+}
+
+/// A key unit in the log.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    begins: Place,
+    /// The position of the entry that made it known.
+    known: u64,
+    /// What the track had had before it.
+    before: Amount,
+}
+
+/// What a track has from its newest key unit on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newest {
+    pub(crate) track: TrackId,
+    pub(crate) begins: Place,
+    /// The position of the entry that made the unit known.
+    pub(crate) known: u64,
+    pub(crate) left: Amount,
+    /// How long ago it began.
+    pub(crate) age: Duration,
+    /// Where live is, behind all of it.
+    pub(crate) live: LivePoint,
 }
 
 /// The entries from `base` to `end`, and nothing about readers.
@@ -203,7 +229,22 @@ impl Log {
 
     /// Where the newest key unit of `track` begins, if it is in the log.
     pub(crate) fn newest_key(&self, track: TrackId) -> Option<Place> {
-        self.tracks.get(track.index())?.key
+        Some(self.tracks.get(track.index())?.key?.begins)
+    }
+
+    /// What `track` has from its newest key unit on, if that is in the log.
+    pub(crate) fn newest_unit(&self, now: Instant, track: TrackId) -> Option<Newest> {
+        let state = self.tracks.get(track.index())?;
+        let Key { begins, known, before } = state.key?;
+        let begun = self.get(begins.pos)?.batch.at();
+        Some(Newest {
+            track,
+            begins,
+            known,
+            left: state.appended.minus(before),
+            age: now.saturating_duration_since(begun),
+            live: state.clock.live()?,
+        })
     }
 
     /// Appends an entry and returns its position.
@@ -221,6 +262,9 @@ impl Log {
                     state.appended += Amount::of(batch, 0);
                     entry.step = state.last.map_or(0, |before| first.0.saturating_sub(before.0));
                     state.last = state.last.max(Some(last));
+                    if let Some(times) = batch.times {
+                        state.clock.append(times);
+                    }
                 }
             }
             None => {
@@ -234,11 +278,27 @@ impl Log {
             if let Some(entry) = self.entries.back_mut() {
                 entry.key = Some(key);
             }
-            if let Some(state) = self.tracks.get_mut(track.index()) {
-                state.key = state.key.max(Some(key));
-            }
+            self.note_key(track, key, pos);
         }
         pos
+    }
+
+    /// The entry at `known` has made known that a key unit of `track` begins at `begins`.
+    fn note_key(&mut self, track: TrackId, begins: Place, known: u64) {
+        let mut of_unit = Amount::default();
+        for pos in begins.pos..self.end() {
+            if let Some(entry) = self.get(pos).filter(|entry| entry.batch.track() == track) {
+                of_unit +=
+                    Amount::of(&entry.batch, if pos == begins.pos { begins.packet } else { 0 });
+            }
+        }
+        if let Some(state) = self.tracks.get_mut(track.index())
+            && state.key.is_none_or(|newest| newest.begins < begins)
+        {
+            let before = state.appended.minus(of_unit);
+            state.key = Some(Key { begins, known, before });
+            state.clock.begin_unit();
+        }
     }
 
     /// Where packet `seq` of `track` is, or the first one after it should it be missing; `None`
@@ -287,7 +347,9 @@ impl Log {
         let mut is_open = false;
         for state in video.iter().filter_map(|track| self.tracks.get(track.index())) {
             match state.key {
-                Some(key) => oldest = Some(oldest.map_or(key, |other: Place| other.min(key))),
+                Some(Key { begins, .. }) => {
+                    oldest = Some(oldest.map_or(begins, |other: Place| other.min(begins)));
+                }
                 None => is_open |= state.last.is_some(),
             }
         }
@@ -316,7 +378,7 @@ impl Log {
         }
         self.gone_at = Some(entry.since);
         if let Some(state) = self.tracks.get_mut(entry.batch.track().index())
-            && state.key.is_some_and(|key| key.pos < self.base)
+            && state.key.is_some_and(|key| key.begins.pos < self.base)
         {
             state.key = None;
         }
@@ -335,7 +397,15 @@ impl Log {
         self.gone_at = None;
         for state in &mut self.tracks {
             state.key = None;
+            state.clock.clear();
         }
+    }
+}
+
+impl Newest {
+    /// Whether a reader is given so much at once.
+    pub(crate) fn fits(&self, limits: &FanOutLimits) -> bool {
+        self.left.bytes <= limits.instant_max_bytes as u64 && self.age <= limits.instant_max_age
     }
 }
 

@@ -1,6 +1,7 @@
 //! A walk over what one TCP reader gets next, which decides nothing.
 
-use crate::log::{Amount, Entry, Log, Place};
+use crate::live_point::LivePoint;
+use crate::log::{Amount, Entry, Log, Newest, Place};
 use crate::track::{TrackId, TrackMask};
 
 /// Packets of one entry that the reader gets next, from packet `from` to the entry's end.
@@ -9,6 +10,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) pos: u64,
     pub(crate) from: u32,
+    /// What its timestamps are mapped onto; `None` if the shared bytes are what it gets.
+    pub(crate) live: Option<LivePoint>,
 }
 
 /// One track over a range of the log, sent before the reader goes on at its cursor.
@@ -19,6 +22,17 @@ pub(crate) struct CatchUp {
     pub(crate) place: Place,
     /// The first position that is not part of it.
     pub(crate) until: u64,
+    /// If it brings a reader that just joined to live; else it is as live as the rest.
+    pub(crate) burst: Option<Burst>,
+}
+
+/// What makes a catch-up one of a reader that just joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Burst {
+    /// What its timestamps are mapped onto.
+    pub(crate) live: LivePoint,
+    /// The packets that are left of it: these are not lag.
+    pub(crate) left: u32,
 }
 
 /// The pieces a reader gets next, up to the first one that asks for a decision: a key unit on a
@@ -31,6 +45,8 @@ pub(crate) struct Pieces<'l> {
     pub(crate) unsure: TrackMask,
     pub(crate) padding_jump: u64,
     pub(crate) catch_up: Option<CatchUp>,
+    /// Whether another one comes before the cursor.
+    pub(crate) has_later: bool,
     pub(crate) cursor: Place,
     /// What comes first was decided about when the reader was settled.
     pub(crate) is_first: bool,
@@ -43,10 +59,17 @@ impl<'l> Iterator for Pieces<'l> {
         if let Some(range) = &mut self.catch_up
             && !self.mask.is_empty()
         {
-            if let Some(piece) = range.next(self.log) {
-                let is_first = std::mem::take(&mut self.is_first);
-                let is_due = piece.entry.step > self.padding_jump;
-                return (is_first || !is_due).then_some(piece);
+            let mut passed = *range;
+            if let Some(piece) = passed.next(self.log) {
+                if piece.entry.step > self.padding_jump && !self.is_first {
+                    return None;
+                }
+                self.is_first = false;
+                *range = passed;
+                return Some(piece);
+            }
+            if self.has_later {
+                return None;
             }
             self.catch_up = None;
         }
@@ -65,7 +88,8 @@ impl<'l> Iterator for Pieces<'l> {
                     return None;
                 }
             }
-            let piece = Piece { entry, pos: self.cursor.pos, from: self.cursor.packet };
+            let (pos, from) = (self.cursor.pos, self.cursor.packet);
+            let piece = Piece { entry, pos, from, live: None };
             self.cursor = Place::at(self.cursor.pos + 1);
             if is_wanted && !(entry.is_media() && self.wait.contains(track)) {
                 self.is_first = false;
@@ -75,7 +99,22 @@ impl<'l> Iterator for Pieces<'l> {
     }
 }
 
+impl<'l> Pieces<'l> {
+    /// The next piece, if it is not of the shared bytes because its timestamps are mapped.
+    pub(crate) fn next_of_burst(&mut self) -> Option<Piece<'l>> {
+        let range = self.catch_up.filter(|range| range.burst.is_some())?;
+        range.peek(self.log)?;
+        self.next()
+    }
+}
+
 impl CatchUp {
+    /// Brings a reader that joins when the log ends at `until` to live.
+    pub(crate) const fn to_live(unit: &Newest, until: u64) -> Self {
+        let burst = Some(Burst { live: unit.live, left: unit.left.packets as u32 });
+        Self { track: unit.track, place: unit.begins, until, burst }
+    }
+
     /// The next piece of it, which it then has passed.
     pub(crate) fn next<'a>(&mut self, log: &'a Log) -> Option<Piece<'a>> {
         while self.place.pos < self.until {
@@ -83,7 +122,8 @@ impl CatchUp {
             let entry = log.get(at.pos)?;
             self.place = Place::at(at.pos + 1);
             if entry.is_media() && entry.batch.track() == self.track {
-                return Some(Piece { entry, pos: at.pos, from: at.packet });
+                let live = self.burst.map(|burst| burst.live);
+                return Some(Piece { entry, pos: at.pos, from: at.packet, live });
             }
         }
         None

@@ -6,8 +6,13 @@
 //!            Live ───────────────────────────────┼────────────────────────>    │
 //!                            ^                    │ its first packets are behind│
 //!                            │                    └──> catch-up of that track ──┤
-//!                            └── shed, jump to live, clear ─────────────────────┘
+//!            Instant ────────┼──> burst: from the newest key unit to live ─────┤
+//!                            └── shed, jump to live, clear, evicted ────────────┘
 //! ```
+//!
+//! A burst is a catch-up too, with timestamps mapped onto the live point; so it is the one thing
+//! of the log that is copied for a reader. `Instant` without a key unit that fits the limits is
+//! `KeyFrame`.
 
 use std::time::Instant;
 
@@ -18,6 +23,7 @@ use crate::audience::TcpChannels;
 use crate::batch::{EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, frame_onto};
 use crate::event::{Events, ReaderStats};
 use crate::limits::FanOutLimits;
+use crate::live_point::LivePoint;
 use crate::log::{Amount, Log, Place};
 use crate::pieces::{CatchUp, Piece, Pieces};
 use crate::track::{TrackId, TrackMask};
@@ -39,6 +45,8 @@ pub(crate) struct TcpReader {
     /// is looked at for a jump of numbers before it is offered.
     pub(crate) unsure: TrackMask,
     pub(crate) catch_up: Option<CatchUp>,
+    /// Those that come after it, last one first: bursts of other video tracks.
+    pub(crate) later: Vec<CatchUp>,
     /// Frames of its own, last one first: the prologue.
     pub(crate) private: Vec<Bytes>,
     pub(crate) channels: Option<Channels>,
@@ -84,21 +92,25 @@ impl TcpReader {
         log: &Log,
         mask: TrackMask,
         wait: TrackMask,
+        mut bursts: Vec<CatchUp>,
         channels: Option<Channels>,
         private: Vec<Bytes>,
     ) -> Self {
         // Who begins live does not go back behind that, not even for a key unit after shedding.
+        let begins_with_key = bursts.iter().map(|burst| burst.track).collect::<TrackMask>();
+        let begins_with_key = begins_with_key.union(wait);
         let sent = mask.iter().map(|track| {
-            let last = log.last_seq(track).filter(|_| !wait.contains(track));
+            let last = log.last_seq(track).filter(|_| !begins_with_key.contains(track));
             last.map_or(0, |last| last.0)
         });
         Self {
+            catch_up: bursts.pop(),
+            later: bursts,
             cursor: Place::at(log.end()),
             mask,
             wait,
             shed: TrackMask::EMPTY,
             unsure: TrackMask::EMPTY,
-            catch_up: None,
             private,
             channels,
             sent: sent.collect(),
@@ -117,8 +129,34 @@ impl TcpReader {
 
     /// The oldest position it may still need.
     pub(crate) fn needs(&self) -> u64 {
-        let needs = self.catch_up.map_or(self.cursor.pos, |range| range.place.pos);
-        if self.is_cut { u64::MAX } else { needs.min(self.cursor.pos) }
+        let needs = self.catch_ups().map(|range| range.place.pos);
+        if self.is_cut { u64::MAX } else { needs.fold(self.cursor.pos, u64::min) }
+    }
+
+    /// The oldest position it needs for a burst, if it has been at it for no longer than it may.
+    pub(crate) fn needs_for_burst(&self, now: Instant, limits: &FanOutLimits) -> Option<u64> {
+        let is_young = now.saturating_duration_since(self.since) <= limits.instant_max_age;
+        let burst = self.catch_up.filter(|range| range.burst.is_some() && is_young);
+        burst.map(|_| self.needs())
+    }
+
+    /// What comes before the cursor.
+    pub(crate) fn catch_ups(&self) -> impl Iterator<Item = &CatchUp> {
+        self.catch_up.iter().chain(&self.later)
+    }
+
+    /// It has had one of its catch-ups.
+    pub(crate) fn next_catch_up(&mut self) {
+        self.catch_up = self.later.pop();
+    }
+
+    /// It goes on at the cursor; returns the packets left of bursts, which `passed` does not know.
+    pub(crate) fn give_up_catch_ups(&mut self) -> u64 {
+        let bursts = self.catch_ups().filter_map(|range| range.burst);
+        let left = bursts.map(|burst| u64::from(burst.left)).sum();
+        self.catch_up = None;
+        self.later.clear();
+        left
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -144,7 +182,7 @@ impl TcpReader {
     /// Moves it to the end of a log that was cleared: it never gets what was in it.
     pub(crate) fn clear(&mut self, log: &Log, video: TrackMask) {
         self.cursor = Place::at(log.end());
-        self.catch_up = None;
+        self.give_up_catch_ups();
         self.pads = false;
         self.wait = self.mask.intersect(video);
         self.unsure = self.mask;
@@ -178,9 +216,13 @@ impl TcpReader {
         self.wait = self.wait.intersect(kept);
         self.shed = self.shed.intersect(kept);
         self.unsure = self.unsure.intersect(kept);
-        self.catch_up = self.catch_up.filter(|range| kept.contains(range.track));
+        self.later.retain(|range| kept.contains(range.track));
+        if self.catch_up.is_some_and(|range| !kept.contains(range.track)) {
+            self.next_catch_up();
+        }
         self.pads = false;
-        let ahead = self.catch_up.map_or_else(Amount::default, |range| range.left(cx.log));
+        let counted = self.catch_up.filter(|range| range.burst.is_none());
+        let ahead = counted.map_or_else(Amount::default, |range| range.left(cx.log));
         self.passed = cx.log.appended(kept).minus(self.ahead_of(cx.log, self.cursor)).minus(ahead);
     }
 
@@ -193,6 +235,7 @@ impl TcpReader {
             unsure: self.unsure,
             padding_jump: u64::from(limits.padding_jump),
             catch_up: self.catch_up,
+            has_later: !self.later.is_empty(),
             cursor: self.cursor,
             is_first: true,
         }
@@ -251,7 +294,8 @@ impl TcpReader {
             let cut_at = stop - batch.framed_start(taken);
             if cut_at > 0 {
                 let channel = self.channel(batch.track(), batch.kind());
-                egress.hold(|rest| hold_rest(rest, batch.packet(taken), channel, cut_at));
+                let packet = batch.packet(taken);
+                egress.hold(|rest| hold_rest(rest, packet, piece.live, channel, cut_at));
                 taken += 1;
             }
         }
@@ -260,7 +304,12 @@ impl TcpReader {
         cx.stats.packets += packets;
         cx.stats.octets += bytes;
         if piece.entry.is_media() {
-            self.passed += Amount { bytes, packets };
+            let amount = Amount { bytes, packets };
+            let range = self.catch_up.as_mut().filter(|_| piece.live.is_some());
+            match range.and_then(|range| range.burst.as_mut()) {
+                Some(burst) => burst.left = burst.left.saturating_sub(packets as u32),
+                None => self.passed += amount,
+            }
             if let (Some(last), Some(sent)) = (
                 taken.checked_sub(1).and_then(|index| batch.ext_seq(index)),
                 self.sent.get_mut(self.mask.rank(batch.track())),
@@ -284,7 +333,7 @@ impl TcpReader {
             }
         }
         if self.catch_up.is_some_and(|range| range.peek(cx.log).is_none()) {
-            self.catch_up = None;
+            self.next_catch_up();
         }
         beyond
     }
@@ -301,7 +350,8 @@ impl TcpReader {
         }
     }
 
-    /// Appends the frames of `piece` with this reader's channels, until `out` holds `limit`.
+    /// Appends the frames of `piece` with this reader's channels and times, until `out` holds
+    /// `limit`.
     pub(crate) fn copy_frames(&self, piece: &Piece<'_>, limit: usize, out: &mut Vec<u8>) {
         let batch = &piece.entry.batch;
         let channel = self.channel(batch.track(), batch.kind());
@@ -309,7 +359,9 @@ impl TcpReader {
             if out.len() >= limit {
                 return;
             }
+            let begin = out.len();
             frame_onto(out, channel, batch.packet(index));
+            patch_frame(out, begin, piece.live);
         }
     }
 
@@ -356,13 +408,26 @@ pub(crate) fn channel(channels: Option<&Channels>, track: TrackId, kind: EntryKi
     if kind == EntryKind::Media { rtp } else { rtcp }
 }
 
+/// Maps the timestamp of the frame that begins at `begin`, if there is something to map it onto.
+fn patch_frame(frames: &mut [u8], begin: usize, live: Option<LivePoint>) {
+    if let Some(live) = live
+        && let Some(packet) = frames.get_mut(begin + FRAME_HEADER_BYTES..)
+    {
+        live.patch(packet);
+    }
+}
+
 /// Appends what is left of a frame of which `sent` bytes are gone.
-fn hold_rest(rest: &mut Vec<u8>, packet: &[u8], channel: u8, sent: usize) {
-    if let Some(after_header) = sent.checked_sub(FRAME_HEADER_BYTES) {
-        rest.extend_from_slice(packet.get(after_header..).unwrap_or_default());
-    } else {
-        let begin = rest.len();
-        frame_onto(rest, channel, packet);
-        rest.drain(begin..begin + sent);
+fn hold_rest(rest: &mut Vec<u8>, packet: &[u8], live: Option<LivePoint>, channel: u8, sent: usize) {
+    let begin = rest.len();
+    match sent.checked_sub(FRAME_HEADER_BYTES) {
+        Some(after_header) if live.is_none() => {
+            rest.extend_from_slice(packet.get(after_header..).unwrap_or_default());
+        }
+        _ => {
+            frame_onto(rest, channel, packet);
+            patch_frame(rest, begin, live);
+            rest.drain(begin..begin + sent);
+        }
     }
 }

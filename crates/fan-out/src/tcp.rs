@@ -64,17 +64,18 @@ impl<A: Copy> Audience<A> {
         if let Some((frame, ..)) = reader.padding(&self.log) {
             scratch.extend_from_slice(&frame);
         }
-        if !reader.takes_usual_channels() {
-            while scratch.len() < MAX_SCRATCH_BYTES
-                && let Some(piece) = pieces.next()
-            {
-                reader.copy_frames(&piece, MAX_SCRATCH_BYTES, scratch);
-            }
+        let is_shared = reader.takes_usual_channels();
+        while scratch.len() < MAX_SCRATCH_BYTES
+            && let Some(piece) = if is_shared { pieces.next_of_burst() } else { pieces.next() }
+        {
+            reader.copy_frames(&piece, MAX_SCRATCH_BYTES, scratch);
         }
+        // The last one copied may have been cut there.
+        let is_full = scratch.len() >= MAX_SCRATCH_BYTES;
         if !scratch.is_empty() {
             out.push(IoSlice::new(scratch));
         }
-        if reader.takes_usual_channels() {
+        if is_shared && !is_full {
             for piece in pieces.take(MAX_SLICES - out.len()) {
                 let batch = &piece.entry.batch;
                 let framed = batch.interleaved();

@@ -30,7 +30,8 @@ pub struct UdpSend<'a, A> {
 }
 
 impl<A: Copy> Audience<A> {
-    /// The next datagrams for one socket group; `None` if there is nothing to send now.
+    /// The next datagrams for one socket group; `None` if there is nothing to send now. There may
+    /// be something later although nothing is published: [`Audience::poll_timeout`] says when.
     ///
     /// Call [`Audience::udp_sent`] with what became of them and then this again. If the socket
     /// is blocked, wait for it and call this again: the same is offered, but for what is older
@@ -40,15 +41,18 @@ impl<A: Copy> Audience<A> {
         let (found, mut shared) = self.group(group);
         let found = found?;
         found.offered = found.offer(now, &mut shared);
-        self.groups.get(group)?.lend(&self.log)
+        if found.offered.is_none() {
+            self.tidy_scratch();
+        }
+        self.groups.get(group)?.lend(&self.log, &self.scratch)
     }
 
     /// What became of the last offer: the first `sent` destinations took it; with `next_failed`
     /// the one after them refused it, which is counted, and it is skipped.
-    pub fn udp_sent(&mut self, _now: Instant, group: usize, sent: usize, next_failed: bool) {
+    pub fn udp_sent(&mut self, now: Instant, group: usize, sent: usize, next_failed: bool) {
         let (found, mut shared) = self.group(group);
         if let Some(found) = found {
-            found.sent(&mut shared, sent, next_failed);
+            found.sent(now, &mut shared, sent, next_failed);
         }
     }
 
@@ -70,6 +74,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) slots: &'a mut Slab<Slot>,
     pub(crate) stats: &'a mut [ReaderStats],
     pub(crate) events: &'a mut Events,
+    /// Where what the log does not hold as it is to be sent is made.
+    pub(crate) scratch: &'a mut Vec<u8>,
 }
 
 impl Shared<'_> {
