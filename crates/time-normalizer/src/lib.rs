@@ -1,12 +1,36 @@
-//! One outgoing timeline per stream, fitted to each backend session.
+//! One outgoing timeline per stream, fitted to each backend session, and what the time is on it.
 //!
 //! A [`Timeline`] exists before the first packet of its stream and outlives every backend session.
-//! What a source calls its timestamps is moved onto it by one constant per track and session, so
-//! the spacing of frames is the source's own, and a change of sessions shows as the time that it
-//! took and nothing else.
+//! It answers three questions that are kept apart:
+//!
+//! * **Which timestamp does a packet leave with?** Its own plus one constant per track and session
+//!   ([`Timeline::stamp`]). The spacing of frames is the source's; the constant changes in the
+//!   cases of [`RefitCause`] and in no other.
+//! * **How fast does the source's clock run?** Estimated from the packets that were least late,
+//!   and followed by at most half a thousandth, on the monotonic clock.
+//! * **What instant does a timestamp stand for?** [`Timeline::presentation`] and, for sender
+//!   reports, [`Timeline::report`]. Before the source's first report that comes from arrivals.
+//!   A track's first report sets its distance to the other tracks at once; whatever is learnt
+//!   later moves the times by at most a millisecond per second, all tracks together.
+//!
+//! What the sources say about their own time is believed as far as it fits the stream: see [`Lie`].
+//!
+//! Everything is integer arithmetic: nanoseconds in 64 bits, products in 128.
 
-mod follow;
+mod drift;
+mod event;
+mod fit;
+mod ntp;
+mod report;
+mod servo;
+mod source;
 mod timeline;
 mod track;
+mod wall;
 
-pub use timeline::{MAX_TIMESTAMP_STEP, Timeline, TrackIndex};
+pub use event::{Lie, LieCounts, RefitCause, Shift, TimeEvent};
+pub use report::{ReportPair, Verdict};
+pub use timeline::{
+    MAX_EVENTS, MAX_TIMESTAMP_STEP, NO_REPORTS_AFTER, NtpSource, Timeline, TimelineOptions,
+    TimelineStats, TrackIndex,
+};

@@ -1,240 +1,129 @@
-//! One track: the constant that moves its timestamps onto the timeline.
+//! One track of a timeline.
 
-use std::time::{Duration, Instant};
+use rtp_rtcp::{ClockRate, NtpTime, RtpTime, SenderInfo, Ssrc};
 
-use rtp_rtcp::{ClockRate, RtpTime, Ssrc};
+use crate::{
+    Lie,
+    drift::Window,
+    fit::{Fitting, NANOS},
+    servo::{Law, Servo, ppm},
+};
 
-/// One track of a timeline.
-///
-/// ```text
-///              first packet, another SSRC
-///   no fit ------------------------------------> fitted
-///     ^                                            |   ^ more than MAX_STRAYS: that fit is taken
-///     |  restart                                   v   |
-///     +-------------------------------- a step: fitted for the time being
-/// ```
+/// Everything that is kept per track. Instants are nanoseconds since the timeline's epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    rate: ClockRate,
-    /// The outgoing timestamp at the timeline's epoch.
-    base: RtpTime,
-    /// The largest allowed departure, in ticks.
-    step: u32,
-    fit: Option<Fit>,
-    furthest: Option<Sent>,
+    pub(crate) fitting: Fitting,
+    /// What the track's time is ahead of the other tracks', so that all mean the same instant.
+    pub(crate) align: Servo,
+    pub(crate) window: Window,
+    /// How much later than the first track's the packets usually are that are least late.
+    pub(crate) extra: Option<i64>,
+    /// What the window that just closed has said.
+    pub(crate) heard: Option<i64>,
+    pub(crate) reports: Reports,
 }
 
-/// How the timestamps of one source are moved.
+/// What the reports of one track have said since its source was fitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reports {
+    /// When a report tied the track to the others.
+    pub(crate) aligned_at: Option<i64>,
+    /// The last report that could be read.
+    pub(crate) last: Option<Heard>,
+    /// A sample that waits for the next report of the reference track.
+    pub(crate) waiting: Option<Sample>,
+    /// How far the last samples were off, newest last.
+    pub(crate) residuals: [Option<i64>; 3],
+    /// A report that came before the first packet.
+    pub(crate) early: Option<(i64, Ssrc, SenderInfo)>,
+    /// Kinds of lies that were told of, by bit.
+    told: u8,
+}
+
+/// How far a report's NTP time was ahead of the line that the source's clock is thought to keep.
 #[derive(Clone, Copy, Debug)]
-struct Fit {
-    ssrc: Ssrc,
-    offset: u32,
-    /// The last packet that this fit was right for.
-    last: Arrival,
-    /// Another fit, for packets that this one is not right for.
-    other: Option<Other>,
-    behind: Option<Behind>,
+pub(crate) struct Sample {
+    pub(crate) at: i64,
+    pub(crate) off: i64,
 }
 
+/// A report as it was heard.
 #[derive(Clone, Copy, Debug)]
-struct Arrival {
-    timestamp: RtpTime,
-    at: Instant,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Other {
-    offset: u32,
-    packets: u32,
-}
-
-/// The source is late, and it shows whether it makes that good.
-#[derive(Clone, Copy, Debug)]
-struct Behind {
-    least: u32,
-    since: Instant,
-    packets: u32,
-}
-
-/// The furthest timestamp that readers were given.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    timestamp: RtpTime,
-    at: Instant,
-}
-
-/// What a packet said of its source's clock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Heard {
-    /// It is where it was expected, but for so many ticks.
-    Near(i32),
-    /// Nothing that can be relied on.
-    Nothing,
-    /// The fit, or the expectation, is another one from here on.
-    Refit,
+pub(crate) struct Heard {
+    pub(crate) at: i64,
+    pub(crate) ntp: NtpTime,
+    pub(crate) rtp: RtpTime,
 }
 
 impl Track {
-    pub(crate) fn new(rate: ClockRate, base: RtpTime, max_step: Duration) -> Self {
-        // A wrapped distance beyond a quarter of the range tells nothing.
-        let step = u32::try_from(rate.ticks(max_step)).unwrap_or(u32::MAX).min(1 << 30);
-        Self { rate, base, step, fit: None, furthest: None }
-    }
-
-    pub(crate) const fn rate(&self) -> ClockRate {
-        self.rate
-    }
-
-    /// The outgoing timestamp when so much of the sources' time has passed since the epoch.
-    pub(crate) const fn at(&self, elapsed: Duration) -> RtpTime {
-        self.base.plus(self.rate.ticks(elapsed) as u32)
-    }
-
-    pub(crate) const fn restart(&mut self) {
-        self.fit = None;
-    }
-
-    /// `expected` is the outgoing timestamp of a packet that comes `now` and took the usual time.
-    pub(crate) fn stamp(
-        &mut self,
-        now: Instant,
-        expected: RtpTime,
-        ssrc: Ssrc,
-        timestamp: RtpTime,
-    ) -> (RtpTime, Heard) {
-        let (outgoing, heard) = match self.fit {
-            None => (self.fit_anew(now, expected, ssrc, timestamp), Heard::Near(0)),
-            Some(fit) if fit.ssrc != ssrc => {
-                (self.fit_anew(now, expected, ssrc, timestamp), Heard::Refit)
-            }
-            Some(fit) => self.stamp_fitted(fit, now, expected, timestamp),
-        };
-        if self.furthest.is_none_or(|sent| outgoing.ahead_of(sent.timestamp) > 0) {
-            self.furthest = Some(Sent { timestamp: outgoing, at: now });
-        }
-        (outgoing, heard)
-    }
-
-    fn stamp_fitted(
-        &mut self,
-        mut fit: Fit,
-        now: Instant,
-        expected: RtpTime,
-        timestamp: RtpTime,
-    ) -> (RtpTime, Heard) {
-        let outgoing = timestamp.plus(fit.offset);
-        let departure = outgoing.ahead_of(expected);
-        if departure.unsigned_abs() <= self.step {
-            fit.last = Arrival { timestamp, at: now };
-            (fit.other, fit.behind) = (None, None);
-            self.fit = Some(fit);
-            return (outgoing, Heard::Near(departure));
-        }
-
-        // How far time went on for the source, and for us.
-        let passed = i64::from(timestamp.ahead_of(fit.last.timestamp));
-        let waited = self.rate.ticks(now.saturating_duration_since(fit.last.at)) as i64;
-        let step = i64::from(self.step);
-        let goes_on = passed.abs() <= step || waited.saturating_sub(passed).abs() <= step;
-        if !goes_on {
-            return self.stamp_step(fit, now, expected, timestamp);
-        }
-        fit.last = Arrival { timestamp, at: now };
-        fit.other = None;
-        if departure > 0 {
-            // No packet comes before its time: those it is compared with came late.
-            self.base = self.base.plus(departure as u32);
-            fit.behind = None;
-            self.fit = Some(fit);
-            return (outgoing, Heard::Refit);
-        }
-        let stalled = waited.saturating_sub(passed) > step;
-        if self.stays_behind(&mut fit, now, departure.unsigned_abs(), stalled) {
-            return (self.fit_anew(now, expected, fit.ssrc, timestamp), Heard::Refit);
-        }
-        self.fit = Some(fit);
-        (outgoing, Heard::Nothing)
-    }
-
-    /// The source's time jumped. It leaves at once as if it had not; whether the jump stays is
-    /// seen by the packets that follow.
-    fn stamp_step(
-        &mut self,
-        mut fit: Fit,
-        now: Instant,
-        expected: RtpTime,
-        timestamp: RtpTime,
-    ) -> (RtpTime, Heard) {
-        let same = fit.other.filter(|other| {
-            timestamp.plus(other.offset).ahead_of(expected).unsigned_abs() <= self.step
-        });
-        let other = match same {
-            Some(other) => Other { packets: other.packets + 1, ..other },
-            None => {
-                let outgoing = self.next_after_furthest(now, expected);
-                Other { offset: outgoing.0.wrapping_sub(timestamp.0), packets: 1 }
-            }
-        };
-        let outgoing = timestamp.plus(other.offset);
-        if other.packets <= MAX_STRAYS {
-            fit.other = Some(other);
-            self.fit = Some(fit);
-            return (outgoing, Heard::Nothing);
-        }
-        let last = Arrival { timestamp, at: now };
-        self.fit = Some(Fit { offset: other.offset, last, other: None, behind: None, ..fit });
-        (outgoing, Heard::Refit)
-    }
-
-    /// Whether the source is late for good, rather than making up for a stall.
-    fn stays_behind(&self, fit: &mut Fit, now: Instant, by: u32, stalled: bool) -> bool {
-        let progress = self.step / 4;
-        match &mut fit.behind {
-            Some(behind) if !stalled && by.saturating_add(progress) > behind.least => {
-                behind.packets += 1;
-                behind.packets > MAX_STRAYS
-                    && now.saturating_duration_since(behind.since) > MAX_CATCHING_UP
-            }
-            behind => {
-                *behind = Some(Behind { least: by, since: now, packets: 1 });
-                false
-            }
+    pub(crate) fn new(rate: ClockRate, base: RtpTime, max_step: u64) -> Self {
+        Self {
+            fitting: Fitting::new(rate, base, max_step),
+            align: Servo::new(ALIGN),
+            window: Window::EMPTY,
+            extra: None,
+            heard: None,
+            reports: Reports::default(),
         }
     }
 
-    fn fit_anew(
-        &mut self,
-        now: Instant,
-        expected: RtpTime,
-        ssrc: Ssrc,
-        timestamp: RtpTime,
-    ) -> RtpTime {
-        let outgoing = self.next_after_furthest(now, expected);
-        let departure = outgoing.ahead_of(expected);
-        if departure.unsigned_abs() > self.step {
-            self.base = self.base.plus(departure as u32);
-        }
-        let offset = outgoing.0.wrapping_sub(timestamp.0);
-        let last = Arrival { timestamp, at: now };
-        self.fit = Some(Fit { ssrc, offset, last, other: None, behind: None });
-        outgoing
+    /// Another source from here on: nothing that the last one said of its time holds.
+    pub(crate) fn forget(&mut self) {
+        let early = self.reports.early;
+        self.reports = Reports { early, ..Reports::default() };
+        self.window = Window::EMPTY;
+        self.extra = None;
     }
 
-    /// Where it is expected, but never at or before what was sent already.
-    fn next_after_furthest(&self, now: Instant, expected: RtpTime) -> RtpTime {
-        match self.furthest {
-            Some(sent) if expected.ahead_of(sent.timestamp) <= 0 => {
-                // After a silence so long that it seems to lie behind, this is where it is too.
-                let waited = self.rate.ticks(now.saturating_duration_since(sent.at));
-                sent.timestamp.plus((waited as u32).max(1))
-            }
-            _ => expected,
-        }
+    pub(crate) fn restart(&mut self) {
+        self.fitting.restart();
+        self.forget();
+        self.reports.early = None;
+    }
+
+    pub(crate) const fn is_aligned(&self) -> bool {
+        self.reports.aligned_at.is_some()
+    }
+
+    /// The track's own time at an instant of the timeline's.
+    #[inline]
+    pub(crate) fn own(&self, now: i64, common: i64) -> i64 {
+        common + self.align.at(now)
+    }
+
+    /// Moves the track against the others at once.
+    pub(crate) fn realign(&mut self, now: i64, by: i64) {
+        self.align.jump(now, by);
+        self.window = Window::EMPTY;
+        self.extra = None;
+        self.reports.waiting = None;
+        self.reports.residuals = [None; 3];
     }
 }
 
-/// More packets in a row than this that are not where they were expected are believed.
-const MAX_STRAYS: u32 = 3;
+impl Reports {
+    /// The middle one of the last three samples, this one included; none before there are as many.
+    pub(crate) fn median(&mut self, residual: i64) -> Option<i64> {
+        let [_, second, third] = self.residuals;
+        self.residuals = [second, third, Some(residual)];
+        let (a, b) = (second?, third?);
+        Some(a.min(b).max(a.max(b).min(residual)))
+    }
 
-/// A source that is late and comes no nearer for so long stays late.
-const MAX_CATCHING_UP: Duration = Duration::from_secs(2);
+    /// Whether the last three samples say much the same.
+    pub(crate) fn agree(&self, within: i64) -> bool {
+        let [Some(a), Some(b), Some(c)] = self.residuals else { return false };
+        a.max(b).max(c) - a.min(b).min(c) <= within
+    }
+
+    /// Whether this is the first lie of its kind.
+    pub(crate) const fn is_news(&mut self, lie: Lie) -> bool {
+        let bit = 1 << lie as u8;
+        let news = self.told & bit == 0;
+        self.told |= bit;
+        news
+    }
+}
+
+/// Tracks have crystals of their own in some cameras.
+const ALIGN: Law = Law { limit: ppm(200), settle: 60 * NANOS, learns: true };

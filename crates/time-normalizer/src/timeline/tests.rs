@@ -263,7 +263,7 @@ fn a_clock_that_drifts_for_a_day_is_followed() {
             assert_eq!(offset, first.0.wrapping_sub(ticks(0).0));
             worst = worst.max(ms_between(outgoing, bench.at(now)).abs());
         }
-        assert!(worst <= 30, "{worst} ms");
+        assert!(worst <= 35, "{worst} ms");
         assert_eq!(bench.timeline.refits(), 0);
     }
 }
