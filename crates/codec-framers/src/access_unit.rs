@@ -1,5 +1,7 @@
 //! What one instant of a stream consists of.
 
+use std::fmt;
+
 use bytes::Bytes;
 use rtp_rtcp::RtpTime;
 use smallvec::SmallVec;
@@ -14,14 +16,15 @@ pub const MAX_UNIT: usize = 16 * 1024 * 1024;
 /// Its bytes stay where they were received: a unit is a list of slices. They are grouped into
 /// *elements*, which are what the codec counts in: NAL units (without start codes or lengths),
 /// OBUs (without sizes); in formats that know nothing of the kind, the unit is one element.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AccessUnit {
     /// The RTP timestamp, in ticks of the format's clock.
     pub timestamp: RtpTime,
     /// Whether a decoder can start here. Always true in formats whose units stand for
     /// themselves.
     pub key: bool,
-    /// Whether nothing of the unit is missing, as far as the format lets this be told.
+    /// Whether nothing of the unit is missing, as far as the format lets this be told: of a
+    /// picture that is there from its beginning, what stood before it may be lost unseen.
     pub complete: bool,
     /// How many packets are missing between the end of the unit before and the end of this one.
     /// A unit may well be complete after a loss; but units between the two may be gone.
@@ -158,6 +161,24 @@ impl AccessUnit {
 
     fn slice_count(&self) -> u32 {
         u32::try_from(self.slices.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl fmt::Debug for AccessUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("AccessUnit");
+        all.field("timestamp", &self.timestamp.0)
+            .field("key", &self.key)
+            .field("complete", &self.complete)
+            .field("lost", &self.lost)
+            .field("duration", &self.duration)
+            .field("marker", &self.marker);
+        for element in self.elements() {
+            let mut bytes = element.to_vec();
+            bytes.truncate(24);
+            all.field(&format!("{} bytes", element.len()), &format_args!("{bytes:02x?}"));
+        }
+        all.finish()
     }
 }
 

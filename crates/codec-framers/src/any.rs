@@ -8,13 +8,14 @@ use crate::framer::{Framer, PassFramer};
 use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
-use crate::{mp2t, opaque};
+use crate::{h264, mp2t, opaque};
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
 /// the one at hand.
 macro_rules! any {
     ($inner:ident: dyn $trait:ident { $($variant:ident($type:ty)),+ $(,)? }) => {
         #[derive(Debug)]
+        #[allow(clippy::large_enum_variant, reason = "there is one per track")]
         enum $inner {
             $($variant($type),)+
         }
@@ -31,23 +32,27 @@ macro_rules! any {
 }
 
 any!(DepacketizerOf: dyn Depacketizer {
+    H264(h264::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
 
 any!(FramerOf: dyn Framer {
+    H264(h264::Framer),
     Pass(PassFramer),
 });
 
 impl FramerOf {
     fn get_ref(&self) -> &dyn Framer {
         match self {
+            Self::H264(inner) => inner,
             Self::Pass(inner) => inner,
         }
     }
 }
 
 any!(PacketizerOf: dyn Packetizer {
+    H264(h264::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -63,6 +68,7 @@ impl AnyDepacketizer {
         use DepacketizerOf as D;
         let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
+            "H264" => D::H264(h264::Depacketizer::new(format, limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -96,8 +102,12 @@ impl AnyFramer {
     /// The one for this format in a media section of this kind; where the codec has none, units
     /// pass as they are.
     pub fn for_format(kind: &MediaKind, format: &Format) -> Self {
-        let _ = (kind, format);
-        Self(FramerOf::Pass(PassFramer::default()))
+        use FramerOf as F;
+        let _ = kind;
+        Self(match format.encoding.to_ascii_uppercase().as_str() {
+            "H264" => F::H264(h264::Framer::new(format)),
+            _ => F::Pass(PassFramer::default()),
+        })
     }
 }
 
@@ -113,6 +123,10 @@ impl Framer for AnyFramer {
     fn parameter_sets_are_stale(&self) -> bool {
         self.0.get_ref().parameter_sets_are_stale()
     }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        self.0.get_ref().parameters()
+    }
 }
 
 /// The packetizer of any format.
@@ -126,6 +140,7 @@ impl AnyPacketizer {
         use PacketizerOf as P;
         let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
+            "H264" => P::H264(h264::Packetizer::for_format(format)),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

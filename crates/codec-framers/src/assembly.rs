@@ -21,6 +21,7 @@ pub(crate) struct Assembly {
     ready: Ready,
 }
 
+#[allow(dead_code, reason = "for the formats that follow")]
 impl Assembly {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -127,8 +128,9 @@ impl Assembly {
         self.ready.poll()
     }
 
-    /// The stream has ended or rests: whether the open unit has its end is not known.
+    /// The stream has ended or rests: that the open unit has its end is not known.
     pub(crate) fn flush(&mut self) {
+        self.damage();
         self.finish();
     }
 }
@@ -158,10 +160,17 @@ mod tests {
         assembly.finish();
         arrive(&mut assembly, 4, 1, 1);
         assembly.begins_intact();
+        arrive(&mut assembly, 5, 0, 1);
         assembly.flush();
         assert_eq!(
             polled(&mut assembly),
-            [(1, 5, true, 0), (2, 1, false, 0), (3, 1, false, 2), (4, 1, true, 1)]
+            [
+                (1, 5, true, 0),
+                (2, 1, false, 0),
+                (3, 1, false, 2),
+                (4, 1, true, 1),
+                (5, 1, false, 0)
+            ]
         );
     }
 

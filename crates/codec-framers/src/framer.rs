@@ -17,6 +17,12 @@ pub trait Framer {
     /// Whether those in force are other than the description says, so that it should be told
     /// anew.
     fn parameter_sets_are_stale(&self) -> bool;
+
+    /// The format parameters (`a=fmtp`) that a true description of the stream as it is now has,
+    /// as far as they speak of parameter sets: name and value.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// The framer of formats that need none.

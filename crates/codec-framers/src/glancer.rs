@@ -20,7 +20,7 @@ pub struct Glancer {
 
 #[derive(Clone, Debug)]
 enum Codec {
-    H264(h264::H264),
+    H264(h264::glance::H264),
     H265(h265::H265),
     H266(h266::H266),
     Mpeg4(mpeg4::Mpeg4),
@@ -102,7 +102,7 @@ impl Codec {
             return Self::Opaque { audio: true };
         }
         match format.encoding.to_ascii_uppercase().as_str() {
-            "H264" => Self::H264(h264::H264::new(format)),
+            "H264" => Self::H264(h264::glance::H264::new(format)),
             "H265" | "HEVC" => Self::H265(h265::H265::new(format)),
             "H266" | "VVC" => Self::H266(h266::H266::new(format)),
             "MP4V-ES" => Self::Mpeg4(mpeg4::Mpeg4::new(format)),

@@ -29,7 +29,6 @@
 
 mod access_unit;
 mod any;
-#[expect(dead_code, reason = "for the formats that follow")]
 mod assembly;
 mod av1;
 mod bits;
@@ -38,7 +37,7 @@ mod framer;
 mod glance;
 mod glancer;
 mod h263;
-mod h264;
+pub mod h264;
 mod h265;
 mod h266;
 mod jpeg;

@@ -110,6 +110,11 @@ pub(crate) fn base64_list(list: &str) -> impl Iterator<Item = Vec<u8>> {
     list.split(',').filter_map(|item| LENIENT.decode(item.trim()).ok())
 }
 
+/// One item of such a list.
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// Decodes hexadecimal digits; `None` for anything else.
 pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.trim().as_bytes();

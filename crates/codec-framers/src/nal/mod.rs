@@ -1,5 +1,8 @@
 //! What H.264, H.265 and H.266 have in common.
 
+pub(crate) mod order;
+pub(crate) mod stream;
+
 use crate::bits::Bits;
 use crate::params::MAX_PARAMETER_SET_BYTES;
 

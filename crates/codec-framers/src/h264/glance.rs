@@ -1,9 +1,12 @@
-//! H.264 (RFC 6184).
+//! What one payload of H.264 tells.
 
 use sdp::Format;
 
+use super::kind::*;
+use super::sps;
 use crate::bits::Bits;
 use crate::glance::Glance;
+use crate::nal::stream::{NalCodec, NalInfo};
 use crate::nal::{Fragments, Lead, has_recovery_point, skip, take_sized, units};
 use crate::params::{ParameterSetKind, ParameterSets, base64_list};
 
@@ -12,6 +15,8 @@ pub(crate) struct H264 {
     sets: ParameterSets,
     lead: Lead,
     fragments: Fragments,
+    /// Whether pictures may be fields.
+    fields: bool,
 }
 
 impl H264 {
@@ -23,7 +28,10 @@ impl H264 {
                 keep(&mut sets, unit);
             }
         }
-        Self { sets, lead: Lead::Nothing, fragments: Fragments::default() }
+        let mut codec =
+            Self { sets, lead: Lead::Nothing, fragments: Fragments::default(), fields: false };
+        codec.fields = codec.may_have_fields();
+        codec
     }
 
     pub(crate) fn parameter_sets(&self) -> &ParameterSets {
@@ -93,6 +101,12 @@ impl H264 {
         self.whole(first & TYPE, body, glance);
     }
 
+    /// The first macroblock of a field has number 0 too, so that it cannot begin an access unit.
+    fn may_have_fields(&self) -> bool {
+        let mut sequences = self.sets.iter().filter(|set| set.kind == ParameterSetKind::Sps);
+        !sequences.all(|set| sps::has_frames_only(skip(&set.payload, 1)).unwrap_or(true))
+    }
+
     /// A unit of this type, or its first fragment.
     fn whole(&mut self, kind: u8, body: &[u8], glance: &mut Glance) {
         match kind {
@@ -130,6 +144,41 @@ impl H264 {
     }
 }
 
+impl NalCodec for H264 {
+    const HEADER: usize = 1;
+
+    fn inspect(&mut self, [first, _]: [u8; 2], body: &[u8]) -> NalInfo {
+        let kind = first & TYPE;
+        let mut glance = Glance::default();
+        if matches!(kind, SPS | PPS) {
+            keep_parts(&mut self.sets, first, body);
+            if kind == SPS {
+                self.fields = self.may_have_fields();
+            }
+        }
+        self.whole(kind, body, &mut glance);
+        let Glance { picture, begins, random_access, .. } = glance;
+        // Section 7.4.1.2.3 of H.264; prefix NAL units stand before each slice.
+        let splits = begins && kind != PREFIX && !(picture && self.fields);
+        let foreign = kind == 0 || kind >= STAP_A;
+        NalInfo { picture, begins, splits, key: random_access, foreign }
+    }
+
+    fn may_hold_more([first, _]: [u8; 2]) -> bool {
+        matches!(first & TYPE, 0 | SEI..=DELIMITER)
+    }
+}
+
+/// The first bytes of a sequence parameter set as `profile-level-id` has them.
+pub(super) fn profile_level_id(unit: &[u8]) -> Option<String> {
+    match *unit {
+        [first, profile, constraints, level, ..] if first & TYPE == SPS => {
+            Some(format!("{profile:02x}{constraints:02x}{level:02x}"))
+        }
+        _ => None,
+    }
+}
+
 /// Whether a slice is the first of its picture, and whether it is an I slice (section 7.3.3).
 fn slice(body: &[u8]) -> Option<(bool, bool)> {
     let mut bits = Bits::escaped(body);
@@ -142,41 +191,20 @@ fn slice(body: &[u8]) -> Option<(bool, bool)> {
 fn keep(sets: &mut ParameterSets, unit: &[u8]) {
     // A unit ends before its first three zeros or start code; cameras leave bytes behind it.
     let Some(unit) = units(unit).next() else { return };
-    let Some((&first, body)) = unit.split_first() else { return };
-    match first & TYPE {
-        SPS => {
-            let id = Bits::escaped(skip(body, 3)).ue();
-            sets.keep(ParameterSetKind::Sps, id.unwrap_or(0), &[unit]);
-        }
-        PPS => {
-            let id = Bits::escaped(body).ue();
-            sets.keep(ParameterSetKind::Pps, id.unwrap_or(0), &[unit]);
-        }
-        _ => {}
+    if let Some((&first, body)) = unit.split_first() {
+        keep_parts(sets, first, body);
     }
 }
 
-const TYPE: u8 = 0x1f;
-const SLICE: u8 = 1;
-const PARTITION_A: u8 = 2;
-const IDR: u8 = 5;
-const SEI: u8 = 6;
-const SPS: u8 = 7;
-const PPS: u8 = 8;
-const DELIMITER: u8 = 9;
-const END_OF_SEQUENCE: u8 = 10;
-const END_OF_STREAM: u8 = 11;
-const FILLER: u8 = 12;
-const SPS_EXTENSION: u8 = 13;
-const PREFIX: u8 = 14;
-const SUBSET_SPS: u8 = 15;
-const STAP_A: u8 = 24;
-const STAP_B: u8 = 25;
-const MTAP16: u8 = 26;
-const MTAP24: u8 = 27;
-const FU_A: u8 = 28;
-const FU_B: u8 = 29;
-const PACSI: u8 = 30;
+fn keep_parts(sets: &mut ParameterSets, first: u8, body: &[u8]) {
+    let Some(body) = units(body).next() else { return };
+    let (kind, id) = match first & TYPE {
+        SPS => (ParameterSetKind::Sps, Bits::escaped(skip(body, 3)).ue()),
+        PPS => (ParameterSetKind::Pps, Bits::escaped(body).ue()),
+        _ => return,
+    };
+    sets.keep(kind, id.unwrap_or(0), &[&[first], body]);
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,17 @@
+//! H.264 (RFC 6184).
+//!
+//! A unit's elements are NAL units without start codes. [`Depacketizer`] reads single NAL units,
+//! aggregates (STAP-A, STAP-B, MTAP16, MTAP24) and fragments (FU-A, FU-B); of interleaved streams
+//! (packetization mode 2) it gives NAL units in decoding order. [`Packetizer`] writes single NAL
+//! units, STAP-A and FU-A. [`Framer`] puts parameter sets before key pictures that lack them.
+
+mod depacketize;
+mod frame;
+pub(crate) mod glance;
+mod kind;
+mod packetize;
+mod sps;
+
+pub use self::depacketize::Depacketizer;
+pub use self::frame::Framer;
+pub use self::packetize::{PacketizationMode, Packetizer};

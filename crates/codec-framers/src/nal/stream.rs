@@ -1,0 +1,356 @@
+//! Access units out of NAL units: what depacketizers of H.264, H.265 and H.266 share.
+
+use bytes::Bytes;
+use rtp_rtcp::RtpTime;
+use smallvec::SmallVec;
+
+use crate::access_unit::AccessUnit;
+use crate::assembly::Assembly;
+use crate::depacketizer::{DepacketizeError, Limits};
+use crate::nal::order::{Numbered, OrderQueue};
+use crate::nal::units;
+use crate::packet::Packet;
+use crate::slices::Slices;
+
+/// What a NAL unit is to the access unit that it belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NalInfo {
+    /// It carries part of a picture.
+    pub(crate) picture: bool,
+    /// It stands at the beginning of an access unit: a delimiter, a parameter set, the first
+    /// slice.
+    pub(crate) begins: bool,
+    /// It cannot follow a picture in the same access unit.
+    pub(crate) splits: bool,
+    /// A decoder can start at its picture.
+    pub(crate) key: bool,
+    /// It has no place in an access unit.
+    pub(crate) foreign: bool,
+}
+
+/// What differs between the codecs.
+pub(crate) trait NalCodec {
+    /// What a NAL unit is; of a fragmented one, `body` is its first fragment. NAL units are
+    /// shown in decoding order.
+    fn inspect(&mut self, header: [u8; 2], body: &[u8]) -> NalInfo;
+
+    /// Whether NAL units of this kind are short, and cameras leave further ones behind start
+    /// codes in them.
+    fn may_hold_more(header: [u8; 2]) -> bool;
+
+    /// The bytes of a NAL unit's header.
+    const HEADER: usize;
+}
+
+/// The header of a NAL unit, padded to two bytes, and what follows it.
+pub(crate) fn split_header<C: NalCodec>(nal: &[u8]) -> Option<([u8; 2], &[u8])> {
+    match (C::HEADER, nal) {
+        (1, [first, body @ ..]) => Some(([*first, 0], body)),
+        (2, [first, second, body @ ..]) => Some(([*first, *second], body)),
+        _ => None,
+    }
+}
+
+/// Where a fragmented NAL unit is put together.
+#[derive(Clone, Debug)]
+enum Fragmented {
+    /// As the last element of the open access unit.
+    InPlace { header: [u8; 2] },
+    /// Apart, until it is its turn.
+    Apart { number: u16, timestamp: RtpTime, lost: u32, slices: SmallVec<[Bytes; 4]>, bytes: usize },
+}
+
+/// Puts NAL units together to access units.
+#[derive(Clone, Debug)]
+pub(crate) struct NalStream<C> {
+    codec: C,
+    assembly: Assembly,
+    order: Option<OrderQueue>,
+    fragmented: Option<Fragmented>,
+    /// Whether the open unit has part of a picture.
+    has_picture: bool,
+    /// The instant of the last unit that a marker ended.
+    marked: Option<RtpTime>,
+    /// Whether units go on behind markers, so that these say nothing.
+    markers_lie: bool,
+    max_unit: usize,
+}
+
+impl<C: NalCodec> NalStream<C> {
+    /// `order` is there if NAL units come with decoding order numbers.
+    pub(crate) fn new(codec: C, order: Option<OrderQueue>, limits: Limits) -> Self {
+        Self {
+            codec,
+            assembly: Assembly::new(limits),
+            order,
+            fragmented: None,
+            has_picture: false,
+            marked: None,
+            markers_lie: false,
+            max_unit: limits.max_unit,
+        }
+    }
+
+    /// A packet begins.
+    pub(crate) fn begin_packet(&mut self, packet: &Packet) {
+        let other_instant =
+            self.assembly.is_open() && self.assembly.unit().timestamp != packet.timestamp;
+        if packet.lost > 0 || (other_instant && self.order.is_none()) {
+            self.abandon_fragments();
+        }
+        if self.order.is_none() {
+            self.arrive(packet.timestamp, packet.lost);
+        }
+    }
+
+    /// Something of the open unit is missing.
+    pub(crate) fn damage(&mut self) {
+        if self.order.is_none() {
+            self.assembly.damage();
+        }
+    }
+
+    /// A packet is over.
+    pub(crate) fn end_packet(&mut self, marker: bool) {
+        while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
+            self.deliver(next);
+        }
+        if !marker || self.order.is_some() {
+            return;
+        }
+        if self.fragmented.is_some() {
+            // The end bit is missing, but nothing more comes.
+            let _ = self.end_fragments();
+        }
+        if self.has_picture && !self.markers_lie {
+            self.marked = Some(self.assembly.unit().timestamp);
+            self.assembly.finish();
+        }
+    }
+
+    /// A whole NAL unit. `number` is its decoding order number, where there are any; `lost`
+    /// that of the packet.
+    pub(crate) fn whole(
+        &mut self,
+        timestamp: RtpTime,
+        number: u16,
+        lost: u32,
+        nal: &Bytes,
+    ) -> Result<(), DepacketizeError> {
+        self.abandon_fragments();
+        if let Some(order) = &mut self.order {
+            order.push(number, timestamp, lost, std::iter::once(nal.clone()).collect());
+            return Ok(());
+        }
+        if self.assembly.unit().timestamp != timestamp || !self.assembly.is_open() {
+            self.arrive(timestamp, 0);
+        }
+        if nal.starts_with(&[0, 0, 1]) || nal.starts_with(&[0, 0, 0, 1]) {
+            return self.split(nal);
+        }
+        let Some((header, body)) = split_header::<C>(nal) else {
+            return Err(DepacketizeError::Malformed("NAL unit without header"));
+        };
+        if C::may_hold_more(header) {
+            return self.split(nal);
+        }
+        let info = self.codec.inspect(header, body);
+        if info.foreign {
+            self.assembly.damage();
+            return Err(FOREIGN);
+        }
+        self.begin_nal(info);
+        self.assembly.push(nal.clone())
+    }
+
+    /// The first fragment of a NAL unit: its header, in slices, and what follows it.
+    pub(crate) fn begin_fragments(
+        &mut self,
+        timestamp: RtpTime,
+        number: u16,
+        lost: u32,
+        header: ([u8; 2], SmallVec<[Bytes; 2]>),
+        body: Bytes,
+    ) -> Result<(), DepacketizeError> {
+        self.abandon_fragments();
+        let (header, slices) = header;
+        if self.order.is_some() {
+            let slices: SmallVec<_> = slices.into_iter().chain([body]).collect();
+            let bytes = slices.iter().map(Bytes::len).sum();
+            self.fragmented = Some(Fragmented::Apart { number, timestamp, lost, slices, bytes });
+            return Ok(());
+        }
+        if !self.assembly.is_open() {
+            self.arrive(timestamp, 0);
+        }
+        let info = self.codec.inspect(header, &body);
+        if info.foreign {
+            self.assembly.damage();
+            return Err(FOREIGN);
+        }
+        self.begin_nal(info);
+        self.fragmented = Some(Fragmented::InPlace { header });
+        slices.into_iter().chain([body]).try_for_each(|slice| self.assembly.push(slice))
+    }
+
+    /// A further fragment; `own` is the header of its NAL unit.
+    pub(crate) fn fragment(
+        &mut self,
+        timestamp: RtpTime,
+        own: [u8; 2],
+        body: Bytes,
+    ) -> Result<(), DepacketizeError> {
+        match &mut self.fragmented {
+            Some(Fragmented::InPlace { header }) if *header == own => self.assembly.push(body),
+            Some(Fragmented::Apart { slices, bytes, timestamp: begun, .. })
+                if *begun == timestamp =>
+            {
+                *bytes += body.len();
+                if *bytes > self.max_unit {
+                    self.fragmented = None;
+                    return Err(DepacketizeError::UnitTooLarge { limit: self.max_unit });
+                }
+                slices.push(body);
+                Ok(())
+            }
+            _ => {
+                self.abandon_fragments();
+                if self.order.is_none() {
+                    if !self.assembly.is_open() {
+                        self.arrive(timestamp, 0);
+                    }
+                    self.assembly.damage();
+                }
+                Err(DepacketizeError::Orphaned("fragment without its first one"))
+            }
+        }
+    }
+
+    /// The fragment just given was the last of its NAL unit.
+    pub(crate) fn end_fragments(&mut self) -> Result<(), DepacketizeError> {
+        match self.fragmented.take() {
+            Some(Fragmented::InPlace { header }) if C::may_hold_more(header) => {
+                let Some(parts) = self.assembly.unit().pop_element() else { return Ok(()) };
+                self.split(&parts.concat().into())
+            }
+            Some(Fragmented::Apart { number, timestamp, lost, slices, .. }) => {
+                if let Some(order) = &mut self.order {
+                    order.push(number, timestamp, lost, slices);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<AccessUnit> {
+        self.assembly.poll()
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.abandon_fragments();
+        while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop_any) {
+            self.deliver(next);
+        }
+        self.assembly.flush();
+    }
+
+    fn arrive(&mut self, timestamp: RtpTime, lost: u32) {
+        let opened = self.assembly.arrive_at(timestamp, lost);
+        if opened {
+            self.has_picture = false;
+        }
+    }
+
+    /// A NAL unit whose turn has come.
+    fn deliver(&mut self, nal: Numbered) {
+        self.arrive(nal.timestamp, nal.lost);
+        // The header of a fragmented one may be in slices of its own.
+        let joined = Slices::new(&nal.slices);
+        let body_at = nal.slices.iter().position(|slice| slice.len() > 2).unwrap_or_default();
+        let header = match C::HEADER {
+            1 => joined.first_chunk::<1>().map(|[first]| [first, 0]),
+            _ => joined.first_chunk::<2>(),
+        };
+        let Some(header) = header else { return };
+        let body = nal.slices.get(body_at).map(|body| match body_at {
+            0 => body.get(C::HEADER..).unwrap_or_default(),
+            _ => body,
+        });
+        let info = self.codec.inspect(header, body.unwrap_or_default());
+        if info.foreign {
+            return self.assembly.damage();
+        }
+        self.begin_nal(info);
+        for slice in nal.slices {
+            // A bound that is passed shows in the unit's absence; the packet is long gone.
+            let _ = self.assembly.push(slice);
+        }
+    }
+
+    /// A NAL unit begins, in the open access unit or, if it cannot belong to it, in a new one.
+    fn begin_nal(&mut self, info: NalInfo) {
+        if self.has_picture && info.splits {
+            let timestamp = self.assembly.unit().timestamp;
+            self.assembly.finish();
+            self.arrive(timestamp, 0);
+        }
+        if !self.assembly.has_bytes() {
+            let timestamp = self.assembly.unit().timestamp;
+            if info.begins {
+                self.assembly.begins_intact();
+            } else if info.picture
+                && self.marked == Some(timestamp)
+                && self.assembly.unit().complete
+            {
+                self.markers_lie = true;
+                self.assembly.damage();
+            }
+        }
+        self.has_picture |= info.picture;
+        self.assembly.unit().key |= info.key;
+        self.assembly.begin_element();
+    }
+
+    /// Takes a byte stream with start codes for what it is.
+    fn split(&mut self, stream: &Bytes) -> Result<(), DepacketizeError> {
+        let mut took = Ok(());
+        for nal in units(stream) {
+            let Some((header, body)) = split_header::<C>(nal) else { continue };
+            let info = self.codec.inspect(header, body);
+            if info.foreign {
+                self.assembly.damage();
+                took = Err(FOREIGN);
+                continue;
+            }
+            self.begin_nal(info);
+            self.assembly.push(stream.slice_ref(nal))?;
+        }
+        took
+    }
+
+    /// What there is of a fragmented NAL unit is of no use to a decoder.
+    fn abandon_fragments(&mut self) {
+        if let Some(Fragmented::InPlace { .. }) = self.fragmented.take() {
+            self.assembly.unit().pop_element();
+            self.assembly.damage();
+        }
+    }
+}
+
+/// A byte of a header that is not in the packet as it stands.
+pub(crate) fn header_byte(byte: u8) -> Bytes {
+    static EVERY: [u8; 256] = {
+        let mut every = [0; 256];
+        let mut at = 0;
+        while at < every.len() {
+            every[at] = at as u8;
+            at += 1;
+        }
+        every
+    };
+    let at = usize::from(byte);
+    Bytes::from_static(EVERY.get(at..=at).unwrap_or_default())
+}
+
+const FOREIGN: DepacketizeError = DepacketizeError::Malformed("NAL unit type");
