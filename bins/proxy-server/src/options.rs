@@ -84,6 +84,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         does: Does::Bind,
     },
     Opt {
+        short: None,
+        long: Some("workers"),
+        values: &["N"],
+        group: Group::Server,
+        about: "threads that carry streams and readers",
+        default: Shown::Words("one per core"),
+        does: Does::Set("workers"),
+    },
+    Opt {
         short: Some('C'),
         long: Some("reader-user"),
         values: &["USER", "PASS"],

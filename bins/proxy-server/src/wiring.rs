@@ -27,6 +27,7 @@ pub(crate) fn proxy_options(settings: &Settings) -> ProxyOptions {
         bind,
         rtsp_port: global.rtsp_port,
         workers: global.workers,
+        log_budget: global.limits.log_budget,
         server: server_options(settings),
         streams: settings.streams.iter().map(|stream| stream_setup(global, stream)).collect(),
         ..ProxyOptions::default()
@@ -85,6 +86,8 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
     let mut session = StreamOptions::new(backend);
     session.answer_deadline = options.answer_deadline;
     session.max_readers = options.max_readers;
+    session.instant_max_bytes = options.instant_max;
+    session.instant_max_age = options.instant_max_age;
     session.reorder = ReorderLimits {
         delay: Duration::from_millis(u64::from(options.reorder_ms)),
         ..ReorderLimits::default()
@@ -94,6 +97,7 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
         name: stream.name.clone(),
         options: session,
         start: match options.start {
+            StartChoice::Instant => Start::Instant,
             StartChoice::KeyFrame => Start::KeyFrame,
             StartChoice::Live => Start::Live,
         },
@@ -106,6 +110,9 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
             shed_age: options.lag_max_age / 2,
             stall: options.reader_stall,
             readers: options.max_readers,
+            instant_max_bytes: options.instant_max,
+            instant_max_age: options.instant_max_age,
+            instant_rate: u64::from(options.instant_rate) * 1_000_000,
             ..FanOutLimits::default()
         },
     }

@@ -43,6 +43,8 @@ pub enum Rule {
         min: u64,
         /// The most allowed, in bytes.
         max: u64,
+        /// What 0 means, where it is allowed beside the range.
+        zero: Option<&'static str>,
     },
     /// One of these words.
     Word(&'static [&'static str]),
@@ -62,7 +64,9 @@ impl fmt::Display for Rule {
                 let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(max_ms));
                 write!(f, "{} to {}{}", show_time(min), show_time(max), zero(what))
             }
-            Self::Size { min, max } => write!(f, "{} to {}", show_size(min), show_size(max)),
+            Self::Size { min, max, zero: what } => {
+                write!(f, "{} to {}{}", show_size(min), show_size(max), zero(what))
+            }
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 f.write_str(&quoted.join(" or "))
@@ -124,7 +128,7 @@ macro_rules! number_fields {
         impl Field for $number {
             fn set(&mut self, raw: &Raw<'_>, rule: &Rule) -> Result<(), String> {
                 let number = match rule {
-                    Rule::Size { min, max } => read_size(raw, *min, *max)?,
+                    Rule::Size { min, max, zero } => read_size(raw, *min, *max, zero.is_some())?,
                     Rule::Whole { min, max, .. } => read_whole(raw, *min, *max)?,
                     _ => return Err(format!("expected {rule}")),
                 };
@@ -136,7 +140,7 @@ macro_rules! number_fields {
             fn show(&self, rule: &Rule) -> Option<String> {
                 let number = u64::try_from(*self).unwrap_or(u64::MAX);
                 Some(match rule {
-                    Rule::Size { .. } => format!("\"{}\"", show_size(number)),
+                    Rule::Size { .. } if number != 0 => format!("\"{}\"", show_size(number)),
                     _ => number.to_string(),
                 })
             }
@@ -294,15 +298,17 @@ fn read_time(raw: &Raw<'_>, rule: &Rule) -> Result<Duration, String> {
     }
 }
 
-fn read_size(raw: &Raw<'_>, min: u64, max: u64) -> Result<u64, String> {
+fn read_size(raw: &Raw<'_>, min: u64, max: u64, or_zero: bool) -> Result<u64, String> {
     const UNITS: &[(&str, f64)] = &[
         ("KiB", 1024.0),
         ("MiB", 1_048_576.0),
         ("GiB", 1_073_741_824.0),
+        ("TiB", 1_099_511_627_776.0),
         ("kB", 1e3),
         ("KB", 1e3),
         ("MB", 1e6),
         ("GB", 1e9),
+        ("TB", 1e12),
         ("B", 1.0),
     ];
     let bytes = match raw {
@@ -321,7 +327,8 @@ fn read_size(raw: &Raw<'_>, min: u64, max: u64) -> Result<u64, String> {
     };
     // All limits lie far below 2^53, where every whole number is exact.
     let whole = bytes as u64;
-    if bytes.fract() == 0.0 && bytes >= 0.0 && (min..=max).contains(&whole) {
+    let is_allowed = (min..=max).contains(&whole) || (or_zero && whole == 0);
+    if bytes.fract() == 0.0 && bytes >= 0.0 && is_allowed {
         Ok(whole)
     } else {
         Err(format!(
@@ -355,7 +362,7 @@ pub(crate) fn show_time(time: Duration) -> String {
 }
 
 pub(crate) fn show_size(bytes: u64) -> String {
-    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+    for (unit, name) in [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{}{name}", bytes / unit);
         }

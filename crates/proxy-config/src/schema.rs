@@ -98,7 +98,7 @@ const fn time(min_ms: u64, max_ms: u64) -> Rule {
 }
 
 const fn size(min: u64, max: u64) -> Rule {
-    Rule::Size { min, max }
+    Rule::Size { min, max, zero: None }
 }
 
 const SECOND: u64 = 1000;
@@ -107,6 +107,7 @@ const HOUR: u64 = 60 * MINUTE;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 /// What concerns all streams together. The table `[users]`, whose keys are names, is not in it.
 pub const SECTIONS: &[Section] = &[
@@ -131,7 +132,8 @@ const SERVER: &[Key<Global>] = &[
     key!(
         workers,
         Rule::Whole { min: 0, max: 1024, zero: Some("one per core") },
-        "Threads that carry streams and readers."
+        "Threads that carry streams and readers.",
+        option "--workers"
     ),
     key!(
         session_timeout,
@@ -162,6 +164,13 @@ const LIMITS: &[Key<Global>] = &[
         idle_connection in limits,
         time(SECOND, HOUR),
         "How long a connection may stand without a session."
+    ),
+    key!(
+        log_budget in limits,
+        Rule::Size { min: 4 * MIB, max: TIB, zero: Some("a quarter of the memory there is") },
+        "The memory that the media kept of all streams together may take. Beyond it the streams \
+         with the longest time between key frames keep less, and their readers begin at the next \
+         key frame."
     ),
 ];
 
@@ -240,7 +249,26 @@ pub const STREAM: &[Key<StreamOptions>] = &[
     key!(
         start,
         Rule::Word(STARTS),
-        "Where a reader begins: with the next key frame, or at once with what comes next (live)."
+        "Where a reader begins: with the last key frame, caught up to the present in a moment \
+         (instant), with the next key frame, or with what comes next (live). A reader can choose \
+         for itself by ?start=keyframe and the like at the end of its URL."
+    ),
+    key!(
+        instant_max,
+        size(64 * KIB, 4 * GIB),
+        "How much a reader is caught up with at the most; where there is more since the last key \
+         frame, it begins at the next."
+    ),
+    key!(
+        instant_max_age,
+        time(100, 10 * MINUTE),
+        "How old the key frame may be that a reader begins with."
+    ),
+    key!(
+        instant_rate,
+        whole(1, 100_000),
+        "How fast a reader is caught up over UDP, in Mbit/s; twice the stream's own rate where that \
+         is more. Over TCP the connection decides."
     ),
     key!(
         answer_deadline,

@@ -69,6 +69,9 @@ pub struct Limits {
     pub first_request: Duration,
     /// How long a connection may stand without a session. Default 60 s.
     pub idle_connection: Duration,
+    /// Bytes that the media kept of all streams together may take; 0 = a quarter of the memory
+    /// that the program may have, which is the default.
+    pub log_budget: usize,
 }
 
 /// What is logged and how.
@@ -121,8 +124,14 @@ pub struct StreamOptions {
     pub retry_unauthorized: Duration,
     /// How long packets from UDP wait for one that is missing, in milliseconds. Default 100.
     pub reorder_ms: u32,
-    /// Where a reader begins. Default keyframe.
+    /// Where a reader begins. Default instant.
     pub start: StartChoice,
+    /// Bytes that a reader is caught up with at the most. Default 4 MiB.
+    pub instant_max: usize,
+    /// How old the key frame may be that a reader begins with. Default 5 s.
+    pub instant_max_age: Duration,
+    /// How fast a reader is caught up over UDP, in Mbit/s. Default 50.
+    pub instant_rate: u32,
     /// How long a reader's request may wait for the backend before it is refused. Default 10 s.
     pub answer_deadline: Duration,
     /// Readers at one time. Default 10,000.
@@ -189,8 +198,10 @@ words! {
 words! {
     /// Where a reader begins.
     StartChoice, STARTS {
-        /// With the next key frame.
+        /// With the last key frame, and what came since in a moment.
         #[default]
+        Instant = "instant",
+        /// With the next key frame.
         KeyFrame = "keyframe",
         /// With the next packet, whatever it is.
         Live = "live",
@@ -322,6 +333,7 @@ impl Default for Limits {
             body_bytes: 256 << 10,
             first_request: Duration::from_secs(10),
             idle_connection: Duration::from_secs(60),
+            log_budget: 0,
         }
     }
 }
@@ -341,6 +353,9 @@ impl Default for StreamOptions {
             retry_unauthorized: Duration::from_secs(300),
             reorder_ms: 100,
             start: StartChoice::default(),
+            instant_max: 4 << 20,
+            instant_max_age: Duration::from_secs(5),
+            instant_rate: 50,
             answer_deadline: Duration::from_secs(10),
             max_readers: 10_000,
             log_max: 16 << 20,

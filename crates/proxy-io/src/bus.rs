@@ -26,6 +26,8 @@ pub(crate) enum Message {
     FromStream(StreamId, FromStream),
     /// A datagram from a reader of this shard that came in by another shard's socket.
     Rtcp { from: SocketAddr },
+    /// The logs of all shards come near their budget, and the longest is one of this shard's.
+    CutLogs,
     /// Log how things are.
     Status,
     /// Say goodbye to readers and backends.
@@ -87,6 +89,10 @@ pub(crate) enum ToStream {
 pub(crate) enum FromStream {
     /// A batch for the log.
     Publish(Arc<WireBatch>),
+    /// What readers need to begin as they can at the stream's home: the log before all batches.
+    Begin(Arc<[Arc<WireBatch>]>),
+    /// The log shall hold so many thousandths of what it holds now.
+    Cut { keep: u32 },
     /// Nobody is playing: the log holds nothing.
     Clear,
     /// There is a (new) description, and this is the CNAME of the stream's reports.

@@ -9,6 +9,8 @@ mod alarm;
 mod bus;
 mod clock;
 mod entropy;
+mod host;
+mod ledger;
 mod listen;
 mod load;
 mod options;

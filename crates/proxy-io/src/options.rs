@@ -22,6 +22,9 @@ pub struct ProxyOptions {
     pub server: ServerOptions,
     /// Bytes of answers that may wait for a reader that does not read. Default 256 KiB.
     pub control_bytes: usize,
+    /// Bytes that the logs of all streams together may hold. 0, the default: a quarter of the
+    /// host's memory, or of what the control group leaves the process.
+    pub log_budget: usize,
     /// Connections whose first request has not come yet. Default 5,000.
     pub pending_connections: usize,
     /// The streams.
@@ -50,6 +53,7 @@ impl Default for ProxyOptions {
             workers: 0,
             server: ServerOptions::default(),
             control_bytes: FanOutLimits::default().control_bytes,
+            log_budget: 0,
             pending_connections: 5_000,
             streams: Vec::new(),
         }

@@ -11,6 +11,8 @@ use crate::advice;
 use crate::bus::{Bus, Message};
 use crate::clock;
 use crate::entropy;
+use crate::host;
+use crate::ledger::Ledger;
 use crate::listen::{self, Acceptor};
 use crate::load::Loads;
 use crate::options::ProxyOptions;
@@ -24,6 +26,8 @@ pub struct Proxy {
     bus: Bus,
     addresses: Vec<SocketAddr>,
     shards: Vec<JoinHandle<()>>,
+    ledger: Ledger,
+    streams: usize,
 }
 
 /// Why a proxy could not be started.
@@ -71,14 +75,16 @@ impl Proxy {
         let registry = Registry::default();
         let loads = Loads::new(count);
         let routes = RtcpRoutes::default();
+        let ledger = Ledger::new(count, budget(options.log_budget));
         let mut homes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (index, setup) in options.streams.iter().enumerate() {
             let (id, home) = (StreamId(index), index % count);
             let name = Arc::from(setup.name.as_str());
             let fan_out = Arc::new(setup.fan_out.clone());
-            registry.insert(StreamEntry { id, name, home, start: setup.start, fan_out });
+            let entry = StreamEntry { id, name, home, start: setup.start, fan_out };
+            registry.insert(entry.clone());
             if let Some(homes) = homes.get_mut(home) {
-                homes.push((id, setup.clone()));
+                homes.push((entry, setup.clone()));
             }
         }
         let acceptor = Acceptor {
@@ -92,6 +98,7 @@ impl Proxy {
             first_line: options.server.limits.header_bytes,
         };
         let options = Arc::new(options);
+        let streams = options.streams.len();
         let mut shards = Vec::new();
         for (me, ((inbox, ports), homes)) in inboxes.into_iter().zip(ports).zip(homes).enumerate() {
             let seat = Seat {
@@ -100,6 +107,7 @@ impl Proxy {
                 inbox,
                 registry: registry.clone(),
                 loads: loads.clone(),
+                ledger: ledger.clone(),
                 routes: routes.clone(),
                 options: Arc::clone(&options),
                 ports,
@@ -110,7 +118,7 @@ impl Proxy {
         }
         // The acceptor holds nothing that would have to be put in order: it ends with the process.
         drop(spawn("acceptor", move || acceptor.run(listeners))?);
-        Ok(Self { bus, addresses, shards })
+        Ok(Self { bus, addresses, shards, ledger, streams })
     }
 
     /// The addresses that readers connect to.
@@ -119,8 +127,11 @@ impl Proxy {
         &self.addresses
     }
 
-    /// Logs a line per stream and per lagging reader.
+    /// Logs the memory of all logs, a line per stream and one per lagging reader.
     pub fn log_status(&self) {
+        let (bytes, budget) = (self.ledger.bytes(), self.ledger.budget());
+        let (streams, readers) = (self.streams, self.ledger.readers());
+        tracing::info!(bytes, streams, readers, budget, "log memory");
         for shard in 0..self.bus.len() {
             // A shard that is too far behind to say how it is has said so in the log.
             let _full = self.bus.try_send(shard, Message::Status);
@@ -142,6 +153,19 @@ impl Proxy {
     }
 }
 
+/// What the logs may hold where nobody said, or nobody knows what there is.
+fn budget(chosen: usize) -> usize {
+    if chosen > 0 {
+        return chosen;
+    }
+    let quarter = host::memory().map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+    quarter.unwrap_or(UNKNOWN_MEMORY).max(LEAST_BUDGET)
+}
+
+/// The budget of the logs on a host that does not tell its memory.
+const UNKNOWN_MEMORY: usize = 256 << 20;
+/// The least budget of the logs, as for what is chosen.
+const LEAST_BUDGET: usize = 4 << 20;
 /// How long the end may take altogether.
 const SHUTDOWN: Duration = Duration::from_millis(1900);
 /// Between two looks at threads that are to end.

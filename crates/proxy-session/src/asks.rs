@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fan_out::{TrackId, TrackMask};
+use fan_out::{Start, TrackId, TrackMask};
 use rtp_rtcp::{RtpTime, Seq, Ssrc};
 use rtsp_proto::StatusCode;
 
@@ -34,6 +34,8 @@ pub enum Ask {
     Play {
         /// The tracks that this reader has set up.
         tracks: TrackMask,
+        /// Where it will begin.
+        start: Start,
     },
 }
 
@@ -80,7 +82,8 @@ pub struct TrackWelcome {
     pub ssrc: Ssrc,
     /// No packet with an earlier number will reach this reader.
     pub next_seq: Seq,
-    /// The timestamp that stands for the instant of the answer; the same instant on all tracks.
+    /// The timestamp that stands for one instant on all tracks, before which no packet lies that
+    /// this reader gets.
     pub rtptime: RtpTime,
     /// A compound sender report made for this reader, to be sent before the track's first packet.
     pub report: Bytes,

@@ -18,6 +18,11 @@ pub struct StreamOptions {
     pub max_waiting: usize,
     /// The most readers that may have set up a track; further ones are refused. Default 10,000.
     pub max_readers: usize,
+    /// The audiences' [`fan_out::FanOutLimits::instant_max_bytes`]: beyond it no reader begins
+    /// with the last key unit. Default 4 MiB.
+    pub instant_max_bytes: usize,
+    /// The audiences' [`fan_out::FanOutLimits::instant_max_age`]. Default 5 s.
+    pub instant_max_age: Duration,
 }
 
 impl StreamOptions {
@@ -30,6 +35,8 @@ impl StreamOptions {
             reorder: ReorderLimits::default(),
             max_waiting: 10_000,
             max_readers: 10_000,
+            instant_max_bytes: 4 << 20,
+            instant_max_age: Duration::from_secs(5),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_client::{Demand, Phase};
-use fan_out::{TrackId, TrackMask, WireBatchBuilder};
+use fan_out::{Start, TrackId, TrackMask};
 use rtp_rtcp::{Now, ReportSchedule};
 use rtsp_proto::StatusCode;
 
@@ -140,7 +140,7 @@ impl Stream {
         self.is_playing = false;
         self.building = None;
         self.key_unit = None;
-        self.builder = WireBatchBuilder::new(TrackId(0));
+        self.builder = self.builder_of(TrackId(0));
         self.next_receiver_report = None;
         self.held = None;
         for track in self.tracks.iter_mut().flatten() {
@@ -191,24 +191,28 @@ impl Stream {
                     Some(Reply::Refused(Refusal { status, retry_after, why }))
                 }
             },
-            Ask::Play { tracks } => {
+            Ask::Play { tracks, start } => {
                 let plays = self.is_playing && self.client.state() == Phase::Playing;
-                plays.then(|| self.welcome(now, tracks))
+                plays.then(|| self.welcome(now, tracks, start))
             }
         }
     }
 
     /// What a reader that joins after this is told about its tracks.
-    fn welcome(&mut self, now: Now, wanted: TrackMask) -> Reply {
-        // It begins with what is published from here on.
+    fn welcome(&mut self, now: Now, wanted: TrackMask, start: Start) -> Reply {
+        // It begins with what is published from here on, and the newest key unit before it.
         self.flush(now);
+        let instant = (start == Start::Instant)
+            .then_some((self.options.instant_max_bytes, self.options.instant_max_age));
+        let key = |track: &Track| instant.and_then(|limits| track.key_unit(now.mono, limits));
         let is_wanted = |track: &&Track| wanted.contains(track.id);
         let tracks = || self.tracks.iter().flatten().filter(is_wanted);
         // RTP-Info stands for one instant, and no packet may come from before it.
         let begun = match &self.held {
             Some(held) => held.first.unwrap_or(now),
             None => {
-                let late = tracks().map(|track| track.lateness(now, &self.timeline)).max();
+                let late = |track: &Track| track.lateness(now, &self.timeline, key(track));
+                let late = tracks().map(late).max();
                 let late = late.unwrap_or_default();
                 Now { mono: now.mono.checked_sub(late).unwrap_or(now.mono), ..now }
             }
@@ -219,7 +223,7 @@ impl Stream {
                 ssrc: track.ssrc,
                 next_seq: match self.held {
                     Some(_) => track.session_seq().seq(),
-                    None => track.lowest_seq().seq(),
+                    None => track.lowest_seq(key(track)).seq(),
                 },
                 rtptime: self.timeline.at(begun, track.index),
                 report: self.report(now, track),

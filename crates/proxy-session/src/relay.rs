@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backend_client::Demand;
 use bytes::Bytes;
-use fan_out::{Push, WireBatch, WireBatchBuilder};
+use fan_out::{Push, TrackId, WireBatch, WireBatchBuilder};
 use rtp_rtcp::{Now, RtcpPacket, RtpError, RtpPacket};
 
 use crate::output::{Output, StreamEvent};
@@ -61,7 +61,7 @@ impl Stream {
             let after_key = self.key_unit.is_some_and(|key| key != unit);
             if self.building != Some(index) || after_key {
                 self.flush(now);
-                self.builder = WireBatchBuilder::new(id);
+                self.builder = self.builder_of(id);
                 self.building = Some(index);
             }
             let mut pushed = self.builder.push(packet.bytes(), seq, timestamp, ssrc);
@@ -80,6 +80,13 @@ impl Stream {
             } else {
                 self.on_too_large(index, packet.bytes().len());
             }
+        }
+    }
+
+    pub(crate) fn builder_of(&self, track: TrackId) -> WireBatchBuilder {
+        match &self.meter {
+            Some(meter) => WireBatchBuilder::metered(track, Arc::clone(meter)),
+            None => WireBatchBuilder::new(track),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backend_client::{BackendClient, Demand, Input};
-use fan_out::{TrackId, WireBatchBuilder};
+use fan_out::{Meter, TrackId, WireBatchBuilder};
 use rtp_rtcp::{ClockRate, Now, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
 use time_normalizer::{Timeline, TrackIndex};
@@ -48,6 +48,8 @@ pub struct Stream {
     /// Whether the backend has agreed to PLAY since somebody last began to want media.
     pub(crate) is_playing: bool,
     pub(crate) is_shut_down: bool,
+    /// What counts the batches.
+    pub(crate) meter: Option<Arc<Meter>>,
     pub(crate) builder: WireBatchBuilder,
     pub(crate) building: Option<usize>,
     /// Track and timestamp of the key unit that the batch under construction names.
@@ -86,6 +88,7 @@ impl Stream {
             is_available: false,
             is_playing: false,
             is_shut_down: false,
+            meter: None,
             builder: WireBatchBuilder::new(TrackId(0)),
             building: None,
             key_unit: None,
@@ -96,6 +99,13 @@ impl Stream {
         };
         this.drain_client(now, false);
         this
+    }
+
+    /// Counts the batches made from here on in `meter`, for as long as anybody holds them.
+    pub fn count_in(&mut self, meter: Arc<Meter>) {
+        self.builder = WireBatchBuilder::metered(TrackId(0), Arc::clone(&meter));
+        self.building = None;
+        self.meter = Some(meter);
     }
 
     /// The stream's name.

@@ -25,11 +25,25 @@ pub(crate) struct Track {
     sequencer: Sequencer,
     /// How long after the instant that its timestamp stands for the last packet came.
     late: Duration,
+    /// The newest timestamp that went out, and the newest key unit since somebody began to play.
+    newest: RtpTime,
+    key: Option<KeyUnit>,
     sent_packets: u32,
     sent_octets: u32,
     pub(crate) received_octets: u64,
     pub(crate) too_large: u64,
     pub(crate) malformed: u64,
+}
+
+/// A key unit that went out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyUnit {
+    /// Its first packet.
+    seq: ExtSeq,
+    timestamp: RtpTime,
+    /// When it was known to be one, and the bytes since.
+    at: Instant,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -61,6 +75,8 @@ impl Track {
             units: UnitTracker::new(),
             sequencer: Sequencer::new(first_seq),
             late: Duration::ZERO,
+            newest: RtpTime(0),
+            key: None,
             sent_packets: 0,
             sent_octets: 0,
             received_octets: 0,
@@ -83,6 +99,7 @@ impl Track {
     pub(crate) fn begin(&mut self) {
         self.restart();
         self.sequencer.begun = self.sequencer.next;
+        self.key = None;
     }
 
     /// The format may have changed with a new description.
@@ -163,7 +180,16 @@ impl Track {
         let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
         self.sent_octets = self.sent_octets.wrapping_add(octets);
         self.schedule.on_media(now.mono);
-        self.units.on_packet(seq, timestamp, glance)
+        if timestamp.ahead_of(self.newest) > 0 || self.key.is_none() {
+            self.newest = timestamp;
+        }
+        let begins = self.units.on_packet(seq, timestamp, glance);
+        if let Some(seq) = begins {
+            self.key = Some(KeyUnit { seq, timestamp, at: now.mono, bytes: 0 });
+        } else if let Some(key) = &mut self.key {
+            key.bytes += packet.bytes().len();
+        }
+        begins
     }
 
     /// Counts a packet that cannot be read; whether it was the first.
@@ -194,17 +220,33 @@ impl Track {
         self.sequencer.begun
     }
 
-    /// The lowest number that a reader may get which joins now: where key frames are waited for,
-    /// the unit now arriving may turn out to be one.
-    pub(crate) fn lowest_seq(&self) -> ExtSeq {
-        self.undecided().map_or(self.sequencer.next, |first| first.seq.min(self.sequencer.next))
+    /// The key unit that a reader may begin with at once, unless it lies too far back by `limits`,
+    /// bytes and time: what is told here for longer than the audiences do costs nothing.
+    pub(crate) fn key_unit(&self, now: Instant, limits: (usize, Duration)) -> Option<KeyUnit> {
+        let (bytes, age) = limits;
+        let is_near =
+            |key: &KeyUnit| key.bytes <= bytes && now.saturating_duration_since(key.at) <= age;
+        self.key.filter(|key| self.glancer.knows_keys() && is_near(key))
+    }
+
+    /// The lowest number that a reader may get which joins now: that of the key unit it begins
+    /// with, or where key frames are waited for, of the unit now arriving, which may be one.
+    pub(crate) fn lowest_seq(&self, key: Option<KeyUnit>) -> ExtSeq {
+        let next = self.sequencer.next;
+        let unit = self.undecided().map_or(next, |first| first.seq);
+        key.map_or(next, |key| key.seq).min(unit).min(next)
     }
 
     /// How far the first packet of a reader that joins now may lie before `now` by its timestamp.
-    pub(crate) fn lateness(&self, now: Now, timeline: &Timeline) -> Duration {
+    pub(crate) fn lateness(&self, now: Now, timeline: &Timeline, key: Option<KeyUnit>) -> Duration {
         let unit = self.undecided().map(|first| self.since(now, timeline, first.timestamp));
         // Longer than that ago, nothing is arriving.
-        self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP)
+        let late = self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP);
+        let Some(key) = key else { return late };
+        // It begins a fraction of the time since the key unit before the newest packet.
+        let ticks = u64::try_from(self.newest.ahead_of(key.timestamp)).unwrap_or_default();
+        let before = self.rate.duration(ticks.div_ceil(CATCH_UP_SPEED));
+        late.max(self.since(now, timeline, self.newest) + before)
     }
 
     fn undecided(&self) -> Option<UnitStart> {
@@ -226,6 +268,9 @@ impl Track {
         (stats.packets, u64::try_from(stats.lost).unwrap_or(0))
     }
 }
+
+/// How many times faster a reader is caught up than the media plays.
+const CATCH_UP_SPEED: u64 = 40;
 
 /// The backend's numbers mapped to ours: gaps stay, sessions follow each other without a step.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ fn every_kind_of_value_is_read() {
         header_bytes = "8KiB"
         body_bytes = 65_536
         first_request = 2.5
+        log_budget = "64MiB"
         [log]
         level = "debug"
         format = "json"
@@ -37,6 +38,9 @@ fn every_kind_of_value_is_read() {
         source = "rtsp://camera/2"
         transport = "udp"
         start = "live"
+        instant_max = "1MiB"
+        instant_max_age = "1500ms"
+        instant_rate = 20
         max_packet_gap = "1500ms"
         user = "u"
         password = "p"
@@ -50,6 +54,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(global.limits.header_bytes, 8192);
     assert_eq!(global.limits.body_bytes, 65_536);
     assert_eq!(global.limits.first_request, Duration::from_millis(2500));
+    assert_eq!(global.limits.log_budget, 64 << 20);
     assert_eq!(global.log.level, LevelChoice::Debug);
     assert_eq!(global.log.format, LogFormat::Json);
     assert!(global.log.dialogues);
@@ -61,11 +66,14 @@ fn every_kind_of_value_is_read() {
     assert_eq!(hall.options.transport, TransportChoice::Tcp);
     assert_eq!(hall.options.max_packet_gap, None);
     assert_eq!(hall.options.retry_max, Duration::from_secs(300));
-    assert_eq!(hall.options.start, StartChoice::KeyFrame);
+    assert_eq!(hall.options.start, StartChoice::Instant);
     assert!(hall.credentials().is_none());
     assert_eq!(nvr.name, "nvr/2");
     assert_eq!(nvr.options.transport, TransportChoice::Udp);
     assert_eq!(nvr.options.start, StartChoice::Live);
+    assert_eq!(nvr.options.instant_max, 1 << 20);
+    assert_eq!(nvr.options.instant_max_age, Duration::from_millis(1500));
+    assert_eq!(nvr.options.instant_rate, 20);
     assert_eq!(nvr.options.max_packet_gap, Some(Duration::from_millis(1500)));
     assert_eq!(nvr.credentials().expect("of its own").user, "u");
     assert!(!settings.demo);

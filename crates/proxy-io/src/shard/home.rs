@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_client::Input;
+use fan_out::Meter;
 use proxy_session::{Output, Stream, StreamEvent};
 use rtp_rtcp::Now;
 
@@ -15,24 +16,33 @@ use crate::alarm::Alarm;
 use crate::bus::{FromStream, ToStream};
 use crate::clock;
 use crate::options::StreamSetup;
-use crate::registry::StreamId;
+use crate::registry::{StreamEntry, StreamId};
 
 /// A stream and its backend's sockets.
 pub(super) struct Home {
     pub(super) stream: Stream,
     pub(super) io: BackendIo,
-    /// Shards with readers, this one included.
-    subscribers: Vec<usize>,
+    pub(super) entry: StreamEntry,
+    /// What counts its batches, on whatever shard they are.
+    pub(super) meter: Arc<Meter>,
+    /// Shards with readers; where there is any, this one too, whose log others begin with.
+    pub(super) subscribers: Vec<usize>,
     alarm: Rc<Alarm>,
 }
 
 impl Shard {
-    pub(super) fn add_home(&mut self, now: Now, id: StreamId, setup: StreamSetup) {
+    pub(super) fn add_home(&mut self, now: Now, entry: StreamEntry, setup: StreamSetup) {
+        let id = entry.id;
         let alarm = Rc::new(Alarm::default());
         let seed = crate::entropy::seed();
+        let meter = Arc::new(Meter::within(self.ledger.meter(self.me)));
+        let mut stream = Stream::new(now, &setup.name, setup.options, seed);
+        stream.count_in(Arc::clone(&meter));
         let home = Home {
-            stream: Stream::new(now, &setup.name, setup.options, seed),
+            stream,
             io: BackendIo::default(),
+            entry,
+            meter,
             subscribers: Vec::new(),
             alarm: Rc::clone(&alarm),
         };
@@ -65,18 +75,12 @@ impl Shard {
     pub(super) fn on_to_stream(&mut self, now: Now, id: StreamId, what: ToStream) {
         let Some(home) = self.homes.get_mut(&id) else { return };
         match what {
-            ToStream::Subscribe { shard } => {
-                if !home.subscribers.contains(&shard) {
-                    home.subscribers.push(shard);
-                }
-                if let Some(description) = home.stream.description().cloned() {
-                    let cname = Arc::from(home.stream.cname());
-                    self.tell_shard(now, shard, id, FromStream::Described(description, cname));
-                }
-                return;
-            }
+            ToStream::Subscribe { shard } => return self.subscribe(now, id, shard),
             ToStream::Unsubscribe { shard } => {
                 home.subscribers.retain(|s| *s != shard);
+                if home.subscribers == [self.me] {
+                    self.unwatch_home(id);
+                }
                 return;
             }
             ToStream::Ask { ticket, reader, ask } => home.stream.ask(now, ticket, reader, ask),
@@ -87,15 +91,47 @@ impl Shard {
         self.drive_home(now, id);
     }
 
+    /// A shard gets what is published from now on, and first what this one has of it.
+    fn subscribe(&mut self, now: Now, id: StreamId, shard: usize) {
+        let Some(home) = self.homes.get_mut(&id) else { return };
+        let description = home.stream.description().cloned();
+        let cname: Arc<str> = Arc::from(home.stream.cname());
+        let entry = home.entry.clone();
+        for subscriber in [self.me, shard] {
+            if !home.subscribers.contains(&subscriber) {
+                home.subscribers.push(subscriber);
+            }
+        }
+        self.watch_home(&entry);
+        if let Some(description) = description {
+            if shard != self.me {
+                self.described(id, &description, Arc::clone(&cname));
+            }
+            self.tell_shard(now, shard, id, FromStream::Described(description, cname));
+        }
+        if shard != self.me
+            && let Some(watch) = self.watches.get(&id)
+        {
+            let batches: Arc<[_]> = watch.audience.log_from_keys().cloned().collect();
+            if !batches.is_empty() {
+                self.tell_shard(now, shard, id, FromStream::Begin(batches));
+            }
+        }
+    }
+
     /// Does what the stream wants done, until it wants nothing more.
     pub(super) fn drive_home(&mut self, now: Now, id: StreamId) {
         if let Some(home) = self.homes.get_mut(&id) {
             home.stream.flush(now);
         }
+        let mut published = false;
         while let Some(home) = self.homes.get_mut(&id) {
             let Some(output) = home.stream.poll_output() else { break };
             match output {
-                Output::Publish(batch) => self.tell(now, id, &FromStream::Publish(batch)),
+                Output::Publish(batch) => {
+                    published = true;
+                    self.tell(now, id, &FromStream::Publish(batch));
+                }
                 Output::Backend(output) => self.on_backend_output(now, id, output),
                 Output::Clear => self.tell(now, id, &FromStream::Clear),
                 Output::Described(description) => {
@@ -116,9 +152,12 @@ impl Shard {
         if let Some(home) = self.homes.get(&id) {
             home.alarm.want(home.stream.poll_timeout());
         }
+        if published {
+            self.keep_budget(now);
+        }
     }
 
-    fn tell(&mut self, now: Now, id: StreamId, what: &FromStream) {
+    pub(super) fn tell(&mut self, now: Now, id: StreamId, what: &FromStream) {
         let mut next = 0;
         while let Some(shard) =
             self.homes.get(&id).and_then(|home| home.subscribers.get(next).copied())
@@ -149,6 +188,8 @@ impl Shard {
             let mbit = (bits / seconds.max(0.001) / 1e4).round() / 100.0;
             let packets: u64 = status.tracks.iter().map(|t| t.packets).sum();
             let lost: u64 = status.tracks.iter().map(|t| t.lost).sum();
+            let span = self.watches.get(id).map(|watch| watch.audience.log_span());
+            let span = span.unwrap_or_default();
             tracing::info!(
                 stream = %home.stream.name(),
                 state = status.state.as_str(),
@@ -158,6 +199,8 @@ impl Shard {
                 lost,
                 readers = status.readers,
                 playing = status.playing,
+                log_bytes = home.meter.bytes(),
+                log_ms = span.as_millis(),
                 "status"
             );
         }

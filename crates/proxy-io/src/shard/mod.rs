@@ -5,6 +5,7 @@
 //! then writes to readers for as long as the budget allows.
 
 mod backend;
+mod budget;
 mod conn;
 mod home;
 mod pump;
@@ -25,9 +26,10 @@ use tokio::sync::{Notify, mpsc};
 use crate::alarm::Alarm;
 use crate::bus::{Bus, FromStream, Message, ToStream};
 use crate::clock;
+use crate::ledger::Ledger;
 use crate::load::Loads;
 use crate::options::{ProxyOptions, StreamSetup};
-use crate::registry::{Registry, StreamId};
+use crate::registry::{Registry, StreamEntry, StreamId};
 use crate::rtcp_routes::RtcpRoutes;
 use crate::udp_rx::Receiver;
 
@@ -43,10 +45,11 @@ pub(crate) struct Seat {
     pub(crate) inbox: mpsc::Receiver<Message>,
     pub(crate) registry: Registry,
     pub(crate) loads: Loads,
+    pub(crate) ledger: Ledger,
     pub(crate) routes: RtcpRoutes,
     pub(crate) options: Arc<ProxyOptions>,
     pub(crate) ports: ReaderPorts,
-    pub(crate) homes: Vec<(StreamId, StreamSetup)>,
+    pub(crate) homes: Vec<(StreamEntry, StreamSetup)>,
     pub(crate) seed: [u8; 32],
 }
 
@@ -56,6 +59,7 @@ pub(crate) struct Shard {
     me: usize,
     bus: Bus,
     registry: Registry,
+    ledger: Ledger,
     routes: RtcpRoutes,
     options: Arc<ProxyOptions>,
     server: Server,
@@ -77,6 +81,7 @@ pub(crate) struct Shard {
     /// For the server and the audiences; each home has its own.
     alarm: Rc<Alarm>,
     lost_on_bus: u64,
+    cuts: budget::Cuts,
     stopping: bool,
     stopped: Rc<Notify>,
 }
@@ -88,7 +93,8 @@ const BUS_STEP: usize = 256;
 
 /// Runs a shard until it has been shut down.
 pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
-    let Seat { me, bus, inbox, registry, loads, routes, options, ports, homes, seed } = seat;
+    let Seat { me, bus, inbox, registry, loads, ledger, routes, options, ports, homes, seed } =
+        seat;
     let sockets = sockets::ReaderSockets::new(ports)?;
     let shards = bus.len();
     let mut server_options = options.server.clone();
@@ -99,6 +105,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             me,
             bus,
             registry,
+            ledger,
             routes,
             server: Server::new(server_options, seed),
             options,
@@ -116,6 +123,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             pump: pump::Pump::default(),
             alarm: Rc::new(Alarm::default()),
             lost_on_bus: 0,
+            cuts: budget::Cuts::default(),
             stopping: false,
             stopped: Rc::new(Notify::new()),
         })
@@ -126,10 +134,10 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
     tokio::task::spawn_local(pump::run(Rc::clone(&shard)));
     tokio::task::spawn_local(measure_load(me, loads));
     sockets::spawn(&shard);
-    for (id, setup) in homes {
+    for (entry, setup) in homes {
         let now = clock::now();
         let mut this = shard.borrow_mut();
-        this.add_home(now, id, setup);
+        this.add_home(now, entry, setup);
         this.settle(now);
     }
     stopped.notified().await;
@@ -214,6 +222,7 @@ impl Shard {
             Message::ToStream(id, what) => self.on_to_stream(now, id, what),
             Message::FromStream(id, what) => self.on_from_stream(now, id, what),
             Message::Rtcp { from } => self.server.on_rtcp_from(now.mono, from),
+            Message::CutLogs => self.cut_logs(now),
             Message::Status => self.log_status(now),
             Message::Shutdown => self.shutdown(now),
         }

@@ -139,7 +139,7 @@ impl Shard {
                     }
                 }
                 let (entry, reader, conn) = (state.stream.clone(), state.reader, state.conn);
-                let ask = StreamAsk::Play { tracks: mask };
+                let ask = StreamAsk::Play { tracks: mask, start: state.start };
                 let what = (Asked::Play { session }, Some(conn));
                 self.ask_stream(&entry, id, what, Some(reader), ask);
             }
@@ -223,6 +223,8 @@ impl Shard {
     pub(super) fn on_from_stream(&mut self, now: Now, id: StreamId, what: FromStream) {
         match what {
             FromStream::Publish(batch) => self.publish(now, id, batch),
+            FromStream::Begin(batches) => self.begin(now, id, &batches),
+            FromStream::Cut { keep } => self.cut_log(id, keep),
             FromStream::Clear => self.clear(id),
             FromStream::Described(description, cname) => self.described(id, &description, cname),
             FromStream::Reply { ticket, reply } => self.on_reply(now, ticket, reply),
@@ -324,6 +326,7 @@ impl Shard {
         match watch.audience.join(now.mono, Join { transport, tracks, start, prologue }) {
             Ok(key) => {
                 watch.seat(key, session, interleaved.then_some(io).flatten());
+                self.ledger.joined(self.me);
                 tracing::debug!(stream = %entry.name, %conn, transport = if interleaved { "TCP" } else { "UDP" }, "reader is playing");
                 if let Some(state) = self.sessions.get_mut(&session) {
                     state.joined = Some(key);
@@ -355,6 +358,7 @@ impl Shard {
         }
         if let Some(watch) = self.watches.get_mut(&state.stream.id) {
             watch.unseat(key);
+            self.ledger.left(self.me);
         }
     }
 
@@ -479,6 +483,7 @@ fn addresses(
 fn start_of(query: &str) -> Option<Start> {
     let value = query.split('&').find_map(|part| part.strip_prefix("start="))?;
     match value {
+        "instant" => Some(Start::Instant),
         "keyframe" => Some(Start::KeyFrame),
         "live" => Some(Start::Live),
         _ => None,
@@ -519,6 +524,7 @@ mod tests {
     fn the_query_says_where_to_begin() {
         assert!(matches!(start_of("start=live"), Some(Start::Live)));
         assert!(matches!(start_of("a=b&start=keyframe"), Some(Start::KeyFrame)));
+        assert!(matches!(start_of("start=instant&c"), Some(Start::Instant)));
         assert!(start_of("start=yesterday").is_none());
         assert!(start_of("restart=live").is_none());
     }

@@ -29,6 +29,7 @@ pub(super) struct Watch {
     pub(super) round: Round,
     /// Readers whose lag counts what the kernel holds.
     looked_at: Vec<ReaderKey>,
+    looked: Option<Instant>,
     /// By the reader's place in the audience.
     seats: Vec<Option<Seat>>,
 }
@@ -45,6 +46,9 @@ pub(super) struct Seat {
 
 /// Between two words about one slow reader: it may lag at every key frame.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// Between two looks at what the kernel holds for readers that are behind.
+const LOOK: Duration = Duration::from_millis(400);
 
 impl Seat {
     /// Whether the log shall say what happened, with how much was kept back before.
@@ -108,25 +112,57 @@ impl Shard {
             watch.sessions += 1;
             return;
         }
+        self.open_watch(entry, 1);
+        self.tell_home(entry.home, entry.id, ToStream::Subscribe { shard: self.me });
+    }
+
+    /// This shard's log of a stream that it pulls, for others to begin with: it is there while
+    /// any shard has readers.
+    pub(super) fn watch_home(&mut self, entry: &StreamEntry) {
+        if !self.watches.contains_key(&entry.id) {
+            self.open_watch(entry, 0);
+        }
+    }
+
+    /// No other shard has readers of the stream any more.
+    pub(super) fn unwatch_home(&mut self, id: StreamId) {
+        if self.watches.get(&id).is_none_or(|watch| watch.sessions > 0) {
+            return;
+        }
+        self.watches.remove(&id);
+        if let Some(home) = self.homes.get_mut(&id) {
+            home.subscribers.clear();
+        }
+    }
+
+    fn open_watch(&mut self, entry: &StreamEntry, sessions: usize) {
         let watch = Watch {
             id: entry.id,
             name: Arc::clone(&entry.name),
             cname: Arc::from(""),
             audience: Audience::new(entry.fan_out.as_ref().clone(), TrackMask::EMPTY),
-            sessions: 1,
+            sessions,
             round: Round::Done,
             looked_at: Vec::new(),
+            looked: None,
             seats: Vec::new(),
         };
         self.watches.insert(entry.id, watch);
-        self.tell_home(entry.home, entry.id, ToStream::Subscribe { shard: self.me });
     }
 
     /// One session less; without any the shard forgets the stream.
     pub(super) fn unwatch(&mut self, _now: Now, entry: &StreamEntry) {
         let Some(watch) = self.watches.get_mut(&entry.id) else { return };
         watch.sessions = watch.sessions.saturating_sub(1);
-        if watch.sessions == 0 {
+        if watch.sessions > 0 {
+            return;
+        }
+        if let Some(home) = self.homes.get(&entry.id) {
+            // Other shards may come and begin with its log while one of them has readers.
+            if home.subscribers.iter().all(|shard| *shard == self.me) {
+                self.unwatch_home(entry.id);
+            }
+        } else {
             self.watches.remove(&entry.id);
             self.tell_home(entry.home, entry.id, ToStream::Unsubscribe { shard: self.me });
         }
@@ -135,6 +171,15 @@ impl Shard {
     pub(super) fn publish(&mut self, now: Now, id: StreamId, batch: Arc<WireBatch>) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         watch.audience.publish(now.mono, batch);
+        self.mark(id);
+    }
+
+    /// The log begins as that of the stream's home.
+    pub(super) fn begin(&mut self, now: Now, id: StreamId, batches: &[Arc<WireBatch>]) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        for batch in batches {
+            watch.audience.publish(now.mono, Arc::clone(batch));
+        }
         self.mark(id);
     }
 
@@ -155,7 +200,10 @@ impl Shard {
         let mut due = Vec::new();
         for (id, watch) in &mut self.watches {
             if watch.audience.poll_timeout().is_some_and(|at| at <= now.mono) {
-                watch.look_into_kernel(now);
+                if watch.looked.is_none_or(|at| now.mono.saturating_duration_since(at) >= LOOK) {
+                    watch.looked = Some(now.mono);
+                    watch.look_into_kernel(now);
+                }
                 watch.audience.handle_timeout(now.mono);
                 due.push(*id);
             }

@@ -4,6 +4,7 @@ mod bounds;
 mod camera;
 mod describing;
 mod endings;
+mod instant;
 mod joining;
 mod media;
 mod model;

@@ -1,11 +1,11 @@
 //! PLAY and PAUSE of readers, and of the backend.
 
 use fan_out::{TrackId, TrackMask};
-use proxy_session::{Ask, Output, StreamState};
+use proxy_session::{Output, StreamState};
 
 use crate::camera::{Act, Camera, DELAY};
 use crate::media::{AUDIO, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, play, secs, udp};
+use crate::rig::{Rig, ms, options, play, play_of, secs, udp};
 
 #[test]
 fn a_reader_is_told_after_the_backend_was() {
@@ -57,7 +57,7 @@ fn who_has_set_up_nothing_cannot_play() {
 fn tracks_that_are_not_there_cannot_be_played() {
     let mut rig = Rig::described(options(), Camera::default());
     rig.prepare(1);
-    let ticket = rig.ask(1, Ask::Play { tracks: TrackMask::of(TrackId(7)) });
+    let ticket = rig.ask(1, play_of(TrackMask::of(TrackId(7))));
     rig.run(secs(1));
     assert_eq!(rig.refused(ticket), (404, false));
     assert_eq!(rig.readers(), (1, 0));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backend_client::{Input, TransportChoice};
 use bytes::{Bytes, BytesMut};
-use fan_out::{EntryKind, TrackId, TrackMask, WireBatch};
+use fan_out::{EntryKind, Start, TrackId, TrackMask, WireBatch};
 use proxy_session::{
     Ask, Output, ReaderId, Refusal, Reply, Stream, StreamEvent, StreamOptions, Ticket, Welcome,
 };
@@ -72,7 +72,17 @@ pub(crate) fn set_up(track: u8) -> Ask {
 }
 
 pub(crate) fn play() -> Ask {
-    Ask::Play { tracks: both() }
+    play_of(both())
+}
+
+/// PLAY of a reader that begins with the next key frame.
+pub(crate) fn play_of(tracks: TrackMask) -> Ask {
+    Ask::Play { tracks, start: Start::KeyFrame }
+}
+
+/// PLAY of a reader that begins at once.
+pub(crate) fn play_instant() -> Ask {
+    Ask::Play { tracks: both(), start: Start::Instant }
 }
 
 fn origin() -> Now {

@@ -1,11 +1,11 @@
 //! SETUP of readers, and of the backend.
 
 use fan_out::TrackId;
-use proxy_session::{Ask, Reply, StreamEvent};
+use proxy_session::{Reply, StreamEvent};
 
 use crate::camera::{Act, Camera, DELAY};
 use crate::media::Packet;
-use crate::rig::{Rig, ms, options, play, secs, set_up, udp};
+use crate::rig::{Rig, ms, options, play, play_of, secs, set_up, udp};
 
 #[test]
 fn a_reader_is_told_after_the_backend_was() {
@@ -191,7 +191,7 @@ fn a_reader_keeps_the_numbers_of_a_track_from_set_up_to_play() {
     rig.run(ms(100));
     let Some(Reply::SetUp { ssrc }) = rig.reply(ticket) else { panic!("not set up") };
     let ssrc = *ssrc;
-    let ticket = rig.ask(1, Ask::Play { tracks: fan_out::TrackMask::of(TrackId(0)) });
+    let ticket = rig.ask(1, play_of(fan_out::TrackMask::of(TrackId(0))));
     rig.run(ms(100));
     let welcome = rig.welcome(ticket);
     assert_eq!(welcome.tracks.iter().map(|t| (t.track.0, t.ssrc)).collect::<Vec<_>>(), [(0, ssrc)]);
