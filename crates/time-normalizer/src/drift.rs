@@ -44,6 +44,14 @@ impl Window {
         }
     }
 
+    /// From here on, so many ticks more are expected.
+    pub(crate) fn expect_more(&mut self, ticks: i64) {
+        if self.packets > 0 {
+            let best = i64::from(self.best).saturating_sub(ticks);
+            self.best = best.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        }
+    }
+
     /// What was heard, if it is enough to be relied on.
     fn close(&mut self) -> Option<i32> {
         self.age = self.age.saturating_add(1);

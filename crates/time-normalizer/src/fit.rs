@@ -198,7 +198,7 @@ impl Fitting {
 
         // How far time went on for the source, and for us.
         let passed = i64::from(timestamp.ahead_of(fit.last.timestamp));
-        let waited = self.ticks(now - fit.last.at);
+        let waited = self.ticks((now - fit.last.at).max(0));
         let step = i64::from(self.step);
         let goes_on = passed.abs() <= step || waited.saturating_sub(passed).abs() <= step;
         if !goes_on {
@@ -297,16 +297,16 @@ impl Fitting {
         match self.furthest {
             Some(sent) if expected.ahead_of(sent.timestamp) <= 0 => {
                 // After a silence so long that it seems to lie behind, this is where it is too.
-                let waited = self.ticks(now - sent.at);
+                let waited = self.ticks((now - sent.at).max(0));
                 sent.timestamp.plus((waited as u32).max(1))
             }
             _ => expected,
         }
     }
 
-    fn ticks(&self, nanos: i64) -> i64 {
-        let nanos = i128::from(nanos.max(0));
-        (nanos * i128::from(self.rate.hz()) / i128::from(NANOS)) as i64
+    /// So many nanoseconds as whole ticks.
+    pub(crate) fn ticks(&self, nanos: i64) -> i64 {
+        (i128::from(nanos) * i128::from(self.rate.hz()) / i128::from(NANOS)) as i64
     }
 }
 

@@ -9,7 +9,7 @@ use rtp_rtcp::{ClockRate, Now, NtpTime, RtpTime, SenderInfo, Ssrc};
 
 use crate::{
     Lie, LieCounts, RefitCause, ReportPair, Shift, TimeEvent, Verdict,
-    drift::{Drift, Window},
+    drift::Drift,
     fit::{Heard, NANOS},
     ntp::{moved, nanos_between},
     report::doubt_time_of_day,
@@ -261,14 +261,11 @@ impl Timeline {
 
         let at = common + departure - track.fitting.behind_tick(own);
         let reading = Reading { track: index.0, now: elapsed, at, ntp: info.ntp };
-        let is_first_of_session = !self.source.is_known;
         let shown = self.source.read(reading, &mut self.tracks);
         self.unreported_since = None;
-        if is_first_of_session {
-            self.be_on_time(elapsed, index);
-        }
         let verdict = match shown {
             Shown::First { stepped } => {
+                self.be_on_time(elapsed, index);
                 if let Some(by) = stepped {
                     self.on_backend_step(elapsed, by);
                 }
@@ -403,12 +400,10 @@ impl Timeline {
             Heard::Ahead(ticks) => {
                 let ahead = track.fitting.nanos(ticks as i32);
                 if track.is_aligned() {
-                    // It takes along those that it was aligned with.
-                    self.drift.jump(elapsed, ahead);
-                    self.tracks.iter_mut().for_each(|track| track.window = Window::EMPTY);
+                    self.be_ahead(elapsed, ahead);
                 } else {
-                    track.fitting.move_base(ticks as i32);
-                    track.window = Window::EMPTY;
+                    track.align.jump(elapsed, ahead);
+                    track.expect_more(ahead);
                 }
                 (RefitCause::Ahead, 0)
             }
@@ -452,23 +447,27 @@ impl Timeline {
         }
     }
 
-    /// The first report of a session sets the times at once: if packets have come earlier than the
-    /// first one, it is they that were not late.
-    fn be_on_time(&mut self, now: i64, reference: TrackIndex) {
-        let Some(track) = self.tracks.get(reference.0).filter(|track| track.window.packets > 0)
-        else {
+    /// A track's first report sets the times at once: if packets have come earlier than those
+    /// that the timeline was fitted to, it is they that were not late.
+    fn be_on_time(&mut self, now: i64, first: TrackIndex) {
+        let Some(track) = self.tracks.get(first.0).filter(|track| track.window.packets > 0) else {
             return;
         };
         let ahead = track.fitting.nanos(track.window.best);
-        if ahead < LEAST_HASTE {
-            return;
+        if ahead >= LEAST_HASTE {
+            self.be_ahead(now, ahead);
         }
-        self.drift.jump(now, ahead);
-        for (index, track) in self.tracks.iter_mut().enumerate() {
-            track.window = Window::EMPTY;
-            if index != reference.0 && !track.is_aligned() {
+    }
+
+    /// All tracks that are tied to each other are ahead of what was thought.
+    fn be_ahead(&mut self, now: i64, by: i64) {
+        self.drift.jump(now, by);
+        for track in &mut self.tracks {
+            if track.is_aligned() {
+                track.expect_more(by);
+            } else {
                 // Its times still come from its own arrivals.
-                track.align.jump(now, -ahead);
+                track.align.jump(now, -by);
             }
         }
     }

@@ -91,10 +91,15 @@ impl Track {
         common + self.align.at(now)
     }
 
+    /// Packets are expected to carry so much later a time from here on.
+    pub(crate) fn expect_more(&mut self, nanos: i64) {
+        self.window.expect_more(self.fitting.ticks(nanos));
+    }
+
     /// Moves the track against the others at once.
     pub(crate) fn realign(&mut self, now: i64, by: i64) {
         self.align.jump(now, by);
-        self.window = Window::EMPTY;
+        self.expect_more(by);
         self.extra = None;
         self.reports.waiting = None;
         self.reports.residuals = [None; 3];
