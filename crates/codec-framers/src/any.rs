@@ -8,7 +8,7 @@ use crate::framer::{Framer, PassFramer};
 use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
-use crate::{h264, mp2t, opaque};
+use crate::{h264, h265, h266, mp2t, opaque};
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
 /// the one at hand.
@@ -33,12 +33,16 @@ macro_rules! any {
 
 any!(DepacketizerOf: dyn Depacketizer {
     H264(h264::Depacketizer),
+    H265(h265::Depacketizer),
+    H266(h266::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
 
 any!(FramerOf: dyn Framer {
     H264(h264::Framer),
+    H265(h265::Framer),
+    H266(h266::Framer),
     Pass(PassFramer),
 });
 
@@ -46,6 +50,8 @@ impl FramerOf {
     fn get_ref(&self) -> &dyn Framer {
         match self {
             Self::H264(inner) => inner,
+            Self::H265(inner) => inner,
+            Self::H266(inner) => inner,
             Self::Pass(inner) => inner,
         }
     }
@@ -53,6 +59,8 @@ impl FramerOf {
 
 any!(PacketizerOf: dyn Packetizer {
     H264(h264::Packetizer),
+    H265(h265::Packetizer),
+    H266(h266::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -69,6 +77,8 @@ impl AnyDepacketizer {
         let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => D::H264(h264::Depacketizer::new(format, limits)),
+            "H265" | "HEVC" => D::H265(h265::Depacketizer::new(format, limits)),
+            "H266" | "VVC" => D::H266(h266::Depacketizer::new(format, limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -106,6 +116,8 @@ impl AnyFramer {
         let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => F::H264(h264::Framer::new(format)),
+            "H265" | "HEVC" => F::H265(h265::Framer::new(format)),
+            "H266" | "VVC" => F::H266(h266::Framer::new(format)),
             _ => F::Pass(PassFramer::default()),
         })
     }
@@ -141,6 +153,8 @@ impl AnyPacketizer {
         let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => P::H264(h264::Packetizer::for_format(format)),
+            "H265" | "HEVC" => P::H265(h265::Packetizer::for_format(format)),
+            "H266" | "VVC" => P::H266(h266::Packetizer::for_format(format)),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

@@ -21,8 +21,8 @@ pub struct Glancer {
 #[derive(Clone, Debug)]
 enum Codec {
     H264(h264::glance::H264),
-    H265(h265::H265),
-    H266(h266::H266),
+    H265(h265::glance::H265),
+    H266(h266::glance::H266),
     Mpeg4(mpeg4::Mpeg4),
     Mpv(mpv::Mpv),
     Av1(av1::Av1),
@@ -103,8 +103,8 @@ impl Codec {
         }
         match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => Self::H264(h264::glance::H264::new(format)),
-            "H265" | "HEVC" => Self::H265(h265::H265::new(format)),
-            "H266" | "VVC" => Self::H266(h266::H266::new(format)),
+            "H265" | "HEVC" => Self::H265(h265::glance::H265::new(format)),
+            "H266" | "VVC" => Self::H266(h266::glance::H266::new(format)),
             "MP4V-ES" => Self::Mpeg4(mpeg4::Mpeg4::new(format)),
             "MPV" => Self::Mpv(mpv::Mpv::default()),
             "AV1" => Self::Av1(av1::Av1::default()),

@@ -6,9 +6,10 @@ use super::kind::*;
 use super::sps;
 use crate::bits::Bits;
 use crate::glance::Glance;
+use crate::nal::frame::SetCodec;
 use crate::nal::stream::{NalCodec, NalInfo};
 use crate::nal::{Fragments, Lead, has_recovery_point, skip, take_sized, units};
-use crate::params::{ParameterSetKind, ParameterSets, base64_list};
+use crate::params::{ParameterSetKind, ParameterSets, base64_list, to_base64};
 
 #[derive(Clone, Debug)]
 pub(crate) struct H264 {
@@ -169,8 +170,35 @@ impl NalCodec for H264 {
     }
 }
 
+impl SetCodec for H264 {
+    fn sets(&self) -> &ParameterSets {
+        &self.sets
+    }
+
+    fn set_kind([first, _]: [u8; 2]) -> Option<ParameterSetKind> {
+        match first & TYPE {
+            SPS => Some(ParameterSetKind::Sps),
+            PPS => Some(ParameterSetKind::Pps),
+            _ => None,
+        }
+    }
+
+    fn is_delimiter([first, _]: [u8; 2]) -> bool {
+        first & TYPE == DELIMITER
+    }
+
+    /// RFC 6184 section 8.1.
+    fn parameters(sets: &ParameterSets) -> Vec<(&'static str, String)> {
+        let id = sets.iter().find_map(|set| profile_level_id(&set.payload));
+        let list: Vec<_> = sets.payloads().map(|set| to_base64(set)).collect();
+        let list = (!list.is_empty()).then(|| list.join(","));
+        let named = [("profile-level-id", id), ("sprop-parameter-sets", list)];
+        named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 /// The first bytes of a sequence parameter set as `profile-level-id` has them.
-pub(super) fn profile_level_id(unit: &[u8]) -> Option<String> {
+fn profile_level_id(unit: &[u8]) -> Option<String> {
     match *unit {
         [first, profile, constraints, level, ..] if first & TYPE == SPS => {
             Some(format!("{profile:02x}{constraints:02x}{level:02x}"))

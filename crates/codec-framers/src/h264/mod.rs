@@ -6,12 +6,15 @@
 //! units, STAP-A and FU-A. [`Framer`] puts parameter sets before key pictures that lack them.
 
 mod depacketize;
-mod frame;
 pub(crate) mod glance;
 mod kind;
 mod packetize;
 mod sps;
 
 pub use self::depacketize::Depacketizer;
-pub use self::frame::Framer;
 pub use self::packetize::{PacketizationMode, Packetizer};
+
+use self::glance::H264;
+use crate::nal::frame::set_framer;
+
+set_framer!(H264, H264::new);

@@ -1,7 +1,9 @@
 //! What H.264, H.265 and H.266 have in common.
 
+pub(crate) mod frame;
 pub(crate) mod order;
 pub(crate) mod stream;
+pub(crate) mod wide;
 
 use crate::bits::Bits;
 use crate::params::MAX_PARAMETER_SET_BYTES;

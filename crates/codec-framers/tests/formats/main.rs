@@ -4,3 +4,4 @@
 #[allow(dead_code, reason = "for the formats that follow")]
 mod common;
 mod h264;
+mod h265;

@@ -1,9 +1,12 @@
-//! H.265 (RFC 7798).
+//! What one payload of H.265 tells.
 
 use sdp::Format;
 
 use crate::bits::Bits;
 use crate::glance::Glance;
+use crate::nal::frame::{SetCodec, sprop_lists};
+use crate::nal::stream::{NalCodec, NalInfo};
+use crate::nal::wide::WideCodec;
 use crate::nal::{Fragments, Lead, has_recovery_point, skip, take_sized, units};
 use crate::params::{ParameterSetKind, ParameterSets, base64_list};
 
@@ -18,7 +21,15 @@ pub(crate) struct H265 {
 
 impl H265 {
     pub(crate) fn new(format: &Format) -> Self {
-        let numbered = has_order_numbers(format);
+        Self::of(format, has_order_numbers(format))
+    }
+
+    /// A view of NAL units as they are, whatever payloads put before them.
+    pub(crate) fn without_order_numbers(format: &Format) -> Self {
+        Self::of(format, false)
+    }
+
+    fn of(format: &Format, numbered: bool) -> Self {
         let fragments = Fragments::default();
         let sets = ParameterSets::default();
         let mut codec = Self { sets, lead: Lead::Nothing, fragments, numbered };
@@ -192,6 +203,72 @@ impl H265 {
         // A number of zero decodes a parameter set before whatever is waiting.
         let order: &[u8] = if self.numbered { &[0, 0] } else { &[] };
         self.sets.keep(set, id.unwrap_or(0), &[&header, order, body]);
+    }
+}
+
+impl NalCodec for H265 {
+    const HEADER: usize = 2;
+
+    fn inspect(&mut self, header: [u8; 2], body: &[u8]) -> NalInfo {
+        let mut glance = Glance::default();
+        self.whole(header, body, &mut glance);
+        let Glance { picture, begins, random_access, .. } = glance;
+        let kind = kind(header);
+        let first = picture && begins && Self::layer(header) == 0;
+        let splits = first || matches!(kind, VPS | DELIMITER);
+        NalInfo { picture, begins, splits, key: random_access, foreign: kind >= AGGREGATE }
+    }
+
+    fn may_hold_more(header: [u8; 2]) -> bool {
+        matches!(kind(header), VPS..=DELIMITER | PREFIX_SEI)
+    }
+}
+
+impl WideCodec for H265 {
+    const AGGREGATE: u8 = AGGREGATE;
+    const FRAGMENT: u8 = FRAGMENT;
+    const EXTENDED: Option<u8> = Some(PACI);
+    const FRAGMENT_TYPE: u8 = 0x3f;
+
+    fn kind(header: [u8; 2]) -> u8 {
+        kind(header)
+    }
+
+    fn with_kind(header: [u8; 2], kind: u8) -> [u8; 2] {
+        with_kind(header, kind)
+    }
+
+    fn layer([first, second]: [u8; 2]) -> u8 {
+        (first & 1) << 5 | second >> 3
+    }
+
+    fn lowest(left: [u8; 2], right: [u8; 2]) -> [u8; 2] {
+        let layer = Self::layer(left).min(Self::layer(right));
+        let sublayer = (left[1] & 7).min(right[1] & 7);
+        [(left[0] | right[0]) & 0x80 | layer >> 5, layer << 3 | sublayer]
+    }
+}
+
+impl SetCodec for H265 {
+    fn sets(&self) -> &ParameterSets {
+        &self.sets
+    }
+
+    fn set_kind(header: [u8; 2]) -> Option<ParameterSetKind> {
+        match kind(header) {
+            VPS => Some(ParameterSetKind::Vps),
+            SPS => Some(ParameterSetKind::Sps),
+            PPS => Some(ParameterSetKind::Pps),
+            _ => None,
+        }
+    }
+
+    fn is_delimiter(header: [u8; 2]) -> bool {
+        kind(header) == DELIMITER
+    }
+
+    fn parameters(sets: &ParameterSets) -> Vec<(&'static str, String)> {
+        sprop_lists(sets)
     }
 }
 

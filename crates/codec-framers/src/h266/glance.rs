@@ -1,10 +1,13 @@
-//! H.266 (RFC 9328).
+//! What one payload of H.266 tells.
 
 use sdp::Format;
 
 use crate::bits::Bits;
 use crate::glance::Glance;
-use crate::h265::has_order_numbers;
+use crate::h265::glance::has_order_numbers;
+use crate::nal::frame::{SetCodec, sprop_lists};
+use crate::nal::stream::{NalCodec, NalInfo};
+use crate::nal::wide::WideCodec;
 use crate::nal::{Fragments, skip, take_sized, units};
 use crate::params::{ParameterSetKind, ParameterSets, base64_list};
 
@@ -18,7 +21,15 @@ pub(crate) struct H266 {
 
 impl H266 {
     pub(crate) fn new(format: &Format) -> Self {
-        let numbered = has_order_numbers(format);
+        Self::of(format, has_order_numbers(format))
+    }
+
+    /// A view of NAL units as they are, whatever payloads put before them.
+    pub(crate) fn without_order_numbers(format: &Format) -> Self {
+        Self::of(format, false)
+    }
+
+    fn of(format: &Format, numbered: bool) -> Self {
         let sets = ParameterSets::default();
         let mut codec = Self { sets, fragments: Fragments::default(), numbered };
         for name in ["sprop-vps", "sprop-sps", "sprop-pps"] {
@@ -120,6 +131,72 @@ impl H266 {
         };
         let order: &[u8] = if self.numbered { &[0, 0] } else { &[] };
         self.sets.keep(set, id.unwrap_or(0), &[&header, order, body]);
+    }
+}
+
+impl NalCodec for H266 {
+    const HEADER: usize = 2;
+
+    fn inspect(&mut self, header: [u8; 2], body: &[u8]) -> NalInfo {
+        let mut glance = Glance::default();
+        self.whole(header, body, &mut glance);
+        let Glance { picture, begins, random_access, .. } = glance;
+        let kind = kind(header);
+        let first = (picture && begins || kind == PICTURE_HEADER) && Self::layer(header) == 0;
+        let splits = first || matches!(kind, OPERATING_POINT..=VPS | DELIMITER);
+        NalInfo { picture, begins, splits, key: random_access, foreign: kind >= AGGREGATE }
+    }
+
+    fn may_hold_more(header: [u8; 2]) -> bool {
+        matches!(kind(header), OPERATING_POINT..=PREFIX_APS | DELIMITER | PREFIX_SEI)
+    }
+}
+
+impl WideCodec for H266 {
+    const AGGREGATE: u8 = AGGREGATE;
+    const FRAGMENT: u8 = FRAGMENT;
+    const EXTENDED: Option<u8> = None;
+    const FRAGMENT_TYPE: u8 = 0x1f;
+
+    fn kind(header: [u8; 2]) -> u8 {
+        kind(header)
+    }
+
+    fn with_kind([first, second]: [u8; 2], kind: u8) -> [u8; 2] {
+        [first, second & 0x07 | kind << 3]
+    }
+
+    fn layer([first, _]: [u8; 2]) -> u8 {
+        first & 0x3f
+    }
+
+    fn lowest(left: [u8; 2], right: [u8; 2]) -> [u8; 2] {
+        let layer = Self::layer(left).min(Self::layer(right));
+        let sublayer = (left[1] & 7).min(right[1] & 7);
+        [(left[0] | right[0]) & 0x80 | layer, sublayer]
+    }
+}
+
+impl SetCodec for H266 {
+    fn sets(&self) -> &ParameterSets {
+        &self.sets
+    }
+
+    fn set_kind(header: [u8; 2]) -> Option<ParameterSetKind> {
+        match kind(header) {
+            VPS => Some(ParameterSetKind::Vps),
+            SPS => Some(ParameterSetKind::Sps),
+            PPS => Some(ParameterSetKind::Pps),
+            _ => None,
+        }
+    }
+
+    fn is_delimiter(header: [u8; 2]) -> bool {
+        matches!(kind(header), DELIMITER | OPERATING_POINT | DECODING_CAPABILITY)
+    }
+
+    fn parameters(sets: &ParameterSets) -> Vec<(&'static str, String)> {
+        sprop_lists(sets)
     }
 }
 
