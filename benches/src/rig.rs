@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backend_client::{Input, Options, Output as Wanted, TransportChoice};
 use bytes::{Bytes, BytesMut};
-use fan_out::{TrackMask, WireBatch};
+use fan_out::{Start, TrackMask, WireBatch};
 use proxy_session::{Ask, Output, ReaderId, Reply, Stream, StreamOptions, Ticket};
 use rtp_rtcp::Now;
 use rtsp_proto::RtspUrl;
@@ -45,8 +45,8 @@ impl Rig {
             served: 0,
         };
         rig.settle();
-        let tracks = TrackMask::of(TRACK);
-        for ask in [Ask::SetUp { track: TRACK }, Ask::Play { tracks }] {
+        let play = Ask::Play { tracks: TrackMask::of(TRACK), start: Start::KeyFrame };
+        for ask in [Ask::SetUp { track: TRACK }, play] {
             rig.stream.ask(now, Ticket(1), ReaderId(1), ask);
             rig.settle();
         }

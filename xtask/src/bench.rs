@@ -1,13 +1,28 @@
-//! The benchmarks: each kind is a word after `bench`; without one, the load bench runs.
+//! The benchmarks: each kind is a word after `bench`; without one, instructions are counted and the
+//! load bench runs.
 
+mod counts;
 mod load;
 
 use anyhow::Result;
+
+use crate::command::{cargo, run as step};
 
 /// `cargo xtask bench [KIND] [OPTION]...`
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((kind, rest)) if kind == "load" => load::run(rest),
-        _ => load::run(arguments),
+        Some((kind, rest)) if matches!(kind.as_str(), "counts" | "--counts") => counts::run(rest),
+        Some((kind, rest)) if kind == "micro" => step(
+            cargo()
+                .args(["bench", "--locked", "-p", "benches", "--bench", "hot_paths", "--"])
+                .args(rest),
+        ),
+        _ => {
+            if !arguments.iter().any(|word| matches!(word.as_str(), "-h" | "--help")) {
+                counts::run(&[])?;
+            }
+            load::run(arguments)
+        }
     }
 }

@@ -28,8 +28,10 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        options: "[--quick] [--readers N,N,..] [--seconds N] [--json FILE] ..",
-        about: "the proxy under load, against a bare sending loop; `bench --help` tells more",
+        options: "[counts|micro|load] [--quick] ..",
+        about: "instructions of the hot paths against those kept, then the proxy under load against a \
+                bare sending loop; `bench counts` and `bench load` are one of them alone, `bench \
+                micro` the hot paths in nanoseconds; `bench --help` tells more",
         run: bench::run,
     },
     Task {

@@ -1,4 +1,4 @@
-//! The programs that the tests run beside the proxy.
+//! The programs that the tests run beside the proxy, and the one that counts instructions.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -19,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "gir1.2-gst-rtsp-server-1.0",
     "python3-gi",
     "iproute2",
+    "valgrind",
 ];
 
 const PROGRAMS: &[(&str, &str)] = &[
@@ -26,6 +27,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ffprobe", "-version"),
     ("gst-launch-1.0", "--version"),
     ("ip", "-V"),
+    ("valgrind", "--version"),
 ];
 
 const ENCODERS: &[&str] = &["libx264", "libx265", "aac", "libopus", "mjpeg", "pcm_mulaw"];
@@ -64,7 +66,7 @@ from gi.repository import Gst, GstRtspServer";
 pub(crate) fn provide() -> Result<()> {
     let lacking = missing();
     if lacking.is_empty() {
-        eprintln!("tools: ffmpeg, GStreamer and gst-rtsp-server are there");
+        eprintln!("tools: ffmpeg, GStreamer, gst-rtsp-server and valgrind are there");
         return Ok(());
     }
     eprintln!("tools: missing: {}", lacking.join(", "));
@@ -104,7 +106,7 @@ fn install() -> Result<()> {
     if !agrees("apt-get", &["--version"]) {
         bail!(
             "install ffmpeg (with x264, x265 and opus), GStreamer with all its plugins, \
-             gst-rtsp-server with its Python bindings, and iproute2; on Debian and Ubuntu that is: \
+             gst-rtsp-server with its Python bindings, iproute2 and valgrind; on Debian and Ubuntu that is: \
              sudo apt-get update && sudo apt-get install -y {packages}"
         );
     }
