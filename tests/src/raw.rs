@@ -29,6 +29,7 @@ pub struct RawReader {
     pub wire: Wire,
     url: String,
     over: Over,
+    plain: bool,
     cseq: u32,
     session: Option<String>,
     tracks: Vec<Track>,
@@ -60,11 +61,18 @@ impl RawReader {
             wire,
             url: url.to_owned(),
             over,
+            plain: false,
             cseq: 0,
             session: None,
             tracks: Vec::new(),
             early: VecDeque::new(),
         }
+    }
+
+    /// Asks for no larger receive buffers than the kernel gives by itself, as most players do.
+    #[must_use]
+    pub fn with_plain_buffers(self) -> Self {
+        Self { plain: true, ..self }
     }
 
     /// Connects, describes, sets up these tracks and plays.
@@ -150,7 +158,7 @@ impl RawReader {
                 (Path::Channels(channel), text)
             }
             Over::Udp => {
-                let pair = Pair::bind(ip);
+                let pair = if self.plain { Pair::plain(ip) } else { Pair::bind(ip) };
                 let ports = format!("{}-{}", pair.port, pair.port + 1);
                 (Path::Ports(pair), format!("RTP/AVP;unicast;client_port={ports}"))
             }

@@ -23,12 +23,27 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 const ATTEMPTS: usize = 200;
 
 impl Pair {
-    /// Two ports that follow each other.
+    /// Two ports that follow each other, with room for what a busy test leaves waiting.
     ///
     /// # Panics
     /// If the host has none.
     #[must_use]
     pub fn bind(ip: IpAddr) -> Self {
+        let mut pair = Self::plain(ip);
+        // Beyond rmem_max only where the process may; what came of it is asked for.
+        if setsockopt(&pair.rtp, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _smaller = SockRef::from(&pair.rtp).set_recv_buffer_size(RECEIVE_BUFFER);
+        }
+        pair.buffer = SockRef::from(&pair.rtp).recv_buffer_size().unwrap_or_default();
+        pair
+    }
+
+    /// The same with the receive buffers that the kernel gives to who asks for none.
+    ///
+    /// # Panics
+    /// If the host has no such ports.
+    #[must_use]
+    pub fn plain(ip: IpAddr) -> Self {
         for _ in 0..ATTEMPTS {
             let first = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a UDP port");
             let port = first.local_addr().expect("bound").port();
@@ -37,10 +52,6 @@ impl Pair {
                 if port.is_multiple_of(2) { (first, second) } else { (second, first) };
             for socket in [&rtp, &rtcp] {
                 socket.set_nonblocking(true).expect("a bound socket");
-            }
-            // Beyond rmem_max only where the process may; what came of it is asked for.
-            if setsockopt(&rtp, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-                let _smaller = SockRef::from(&rtp).set_recv_buffer_size(RECEIVE_BUFFER);
             }
             let buffer = SockRef::from(&rtp).recv_buffer_size().unwrap_or_default();
             return Self { rtp, rtcp, port: port & !1, buffer };

@@ -28,6 +28,9 @@ pub(crate) struct Track {
     /// The newest timestamp that went out, and the newest key unit since somebody began to play.
     newest: RtpTime,
     key: Option<KeyUnit>,
+    /// The longest steps of timestamps, in ticks, before that key unit and since: live may be so
+    /// far behind the newest one.
+    steps: (u64, u64),
     sent_packets: u32,
     sent_octets: u32,
     pub(crate) received_octets: u64,
@@ -77,6 +80,7 @@ impl Track {
             late: Duration::ZERO,
             newest: RtpTime(0),
             key: None,
+            steps: (0, 0),
             sent_packets: 0,
             sent_octets: 0,
             received_octets: 0,
@@ -180,16 +184,28 @@ impl Track {
         let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
         self.sent_octets = self.sent_octets.wrapping_add(octets);
         self.schedule.on_media(now.mono);
-        if timestamp.ahead_of(self.newest) > 0 || self.key.is_none() {
-            self.newest = timestamp;
-        }
+        self.note_time(timestamp);
         let begins = self.units.on_packet(seq, timestamp, glance);
         if let Some(seq) = begins {
             self.key = Some(KeyUnit { seq, timestamp, at: now.mono, bytes: 0 });
+            self.steps = (self.steps.1, 0);
         } else if let Some(key) = &mut self.key {
             key.bytes += packet.bytes().len();
         }
         begins
+    }
+
+    /// Timestamps go back and forth where there are B-frames.
+    fn note_time(&mut self, timestamp: RtpTime) {
+        let ahead = if self.key.is_some() { timestamp.ahead_of(self.newest) } else { 1 };
+        if self.key.is_some() {
+            let longest = self.rate.ticks(MAX_TIMESTAMP_STEP);
+            let step = u64::from(ahead.unsigned_abs()).min(longest);
+            self.steps.1 = self.steps.1.max(step);
+        }
+        if ahead > 0 {
+            self.newest = timestamp;
+        }
     }
 
     /// Counts a packet that cannot be read; whether it was the first.
@@ -243,9 +259,10 @@ impl Track {
         // Longer than that ago, nothing is arriving.
         let late = self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP);
         let Some(key) = key else { return late };
-        // It begins a fraction of the time since the key unit before the newest packet.
+        // It begins a fraction of the time since the key unit before what is live.
         let ticks = u64::try_from(self.newest.ahead_of(key.timestamp)).unwrap_or_default();
-        let before = self.rate.duration(ticks.div_ceil(CATCH_UP_SPEED));
+        let before = ticks.div_ceil(CATCH_UP_SPEED) + self.steps.0.max(self.steps.1);
+        let before = self.rate.duration(before);
         late.max(self.since(now, timeline, self.newest) + before)
     }
 
