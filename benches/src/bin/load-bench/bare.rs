@@ -22,12 +22,15 @@ use crate::recording::{Batch, Mark, RTP_HEADER, Recording};
 use crate::send::{TcpSender, UdpSender};
 use crate::wire::{self, Item};
 
-/// Who has asked for media.
+/// Who has asked for media of a stream.
 #[derive(Default)]
 struct Destinations {
     udp: Vec<Option<SockaddrIn>>,
     tcp: Vec<TcpSender>,
 }
+
+/// Of each stream.
+type All = Mutex<Vec<Destinations>>;
 
 pub(crate) fn run(options: &BareOptions) -> Result<()> {
     let text = fs::read_to_string(&options.recording)
@@ -36,13 +39,17 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
     if options.calls == Calls::Frames {
         recording = recording.in_whole_frames();
     }
-    let mut batches: Vec<Image> =
-        recording.batches.iter().map(|batch| Image::new(batch, options.over)).collect();
+    let streams = recording.streams.len();
+    let mut turns = due(&recording, options.over);
     let mut sender = UdpSender::new()?;
 
-    let destinations = Arc::new(Mutex::new(Destinations::default()));
+    let all: Vec<Destinations> = (0..streams).map(|_| Destinations::default()).collect();
+    let destinations = Arc::new(Mutex::new(all));
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("rtsp://{}/bare", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    for stream in 0..streams {
+        println!("rtsp://{address}/{stream}");
+    }
     io::stdout().flush()?;
     let (asked, port) = (Arc::clone(&destinations), sender.port()?);
     std::thread::spawn(move || {
@@ -61,27 +68,58 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
     prctl::set_timerslack(1)?;
     let (mono, wall) = (clock::mono(), clock::wall());
     let period = Duration::from_nanos(recording.period_nanos);
-    let mut seq: u16 = 0;
-    for turn in 0_u32.. {
-        let begin = period * turn;
-        let timestamp = (u64::from(turn) * recording.period_nanos * 9 / 100_000) as u32;
-        let first_frame = u64::from(turn) * u64::from(recording.frames);
-        for batch in &mut batches {
-            clock::sleep_until(mono + begin + batch.at);
-            batch.patch(&mut seq, timestamp, first_frame, wall + begin);
-            let mut to = destinations.lock();
+    let mut numbers = vec![0_u16; streams];
+    for round in 0_u32.. {
+        for one in &mut turns {
+            let Some(turn) = round.checked_sub(one.rounds_later) else { continue };
+            let begin = period * turn;
+            let timestamp = (u64::from(turn) * recording.period_nanos * 9 / 100_000) as u32;
+            let first_frame = u64::from(turn) * u64::from(recording.frames);
+            clock::sleep_until(mono + period * round + one.at);
+            let Some(seq) = numbers.get_mut(one.stream) else { continue };
+            one.image.patch(seq, timestamp, first_frame, wall + begin);
+            let mut all = destinations.lock();
+            let Some(to) = all.get_mut(one.stream) else { continue };
             match options.calls {
-                Calls::Batches | Calls::Frames => batch.send(&mut sender, &mut to)?,
-                Calls::Packets => batch.send_singly(&sender, &mut to)?,
+                Calls::Batches | Calls::Frames => one.image.send(&mut sender, to)?,
+                Calls::Packets => one.image.send_singly(&sender, to)?,
             }
         }
     }
     Ok(())
 }
 
+/// A batch of a stream that is sent once in each round.
+struct Due {
+    /// From the beginning of the round on.
+    at: Duration,
+    /// A stream that began later ends its turn in the next round.
+    rounds_later: u32,
+    stream: usize,
+    image: Image,
+}
+
+/// What is sent in a round, in the order of time.
+fn due(recording: &Recording, over: Over) -> Vec<Due> {
+    let period = recording.period_nanos.max(1);
+    let mut turns = Vec::with_capacity(recording.batches());
+    for (stream, batches) in recording.streams.iter().enumerate() {
+        for batch in batches {
+            let at = u64::try_from(batch.at_nanos).unwrap_or_default();
+            turns.push(Due {
+                at: Duration::from_nanos(at % period),
+                rounds_later: u32::try_from(at / period).unwrap_or(u32::MAX),
+                stream,
+                image: Image::new(batch, over),
+            });
+        }
+    }
+    turns.sort_by_key(|due| due.at);
+    turns
+}
+
 /// A batch as it goes on the wire.
 struct Image {
-    at: Duration,
     bytes: Vec<u8>,
     packets: Vec<Placed>,
     /// Messages of equal datagrams: their bytes and the size of one.
@@ -118,9 +156,8 @@ impl Image {
             let (timestamp, stamp) = (packet.timestamp, packet.stamp);
             packets.push(Placed { begin, end: bytes.len(), timestamp, stamp });
         }
-        let at = Duration::from_nanos(u64::try_from(batch.at_nanos).unwrap_or_default());
         let runs = if over == Over::Udp { runs(&packets) } else { Vec::new() };
-        Self { at, bytes, packets, runs }
+        Self { bytes, packets, runs }
     }
 
     /// Writes what differs from one turn to the next.
@@ -215,6 +252,8 @@ fn write_stamp(place: &mut [u8], frame: u64, mark: &Mark, sent_nanos: i64) {
 struct Peer {
     stream: TcpStream,
     input: Vec<u8>,
+    /// The stream it has set up.
+    stream_index: usize,
     /// The port it wants datagrams on.
     port: Option<u16>,
 }
@@ -222,7 +261,7 @@ struct Peer {
 const LISTENER: u64 = u64::MAX;
 
 /// Answers readers' requests for ever: just enough that they get media.
-fn answer(listener: &TcpListener, port: u16, to: &Mutex<Destinations>) -> Result<()> {
+fn answer(listener: &TcpListener, port: u16, to: &All) -> Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
@@ -241,7 +280,10 @@ fn answer(listener: &TcpListener, port: u16, to: &Mutex<Destinations>) -> Result
                     stream.set_nonblocking(true)?;
                     stream.set_nodelay(true)?;
                     epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, next))?;
-                    peers.insert(next, Peer { stream, input: Vec::new(), port: None });
+                    peers.insert(
+                        next,
+                        Peer { stream, input: Vec::new(), stream_index: 0, port: None },
+                    );
                     next += 1;
                 }
             } else if let Some(peer) = peers.get_mut(&event.data())
@@ -256,7 +298,7 @@ fn answer(listener: &TcpListener, port: u16, to: &Mutex<Destinations>) -> Result
 
 impl Peer {
     /// Reads and answers; `false` at the end of the connection.
-    fn read(&mut self, port: u16, to: &Mutex<Destinations>) -> bool {
+    fn read(&mut self, port: u16, to: &All) -> bool {
         let mut buf = [0; 4096];
         match self.stream.read(&mut buf) {
             Ok(0) => return false,
@@ -273,12 +315,13 @@ impl Peer {
         true
     }
 
-    fn serve(&mut self, request: &str, port: u16, to: &Mutex<Destinations>) {
+    fn serve(&mut self, request: &str, port: u16, to: &All) {
         let method = request.split(' ').next().unwrap_or_default();
         let cseq = wire::header(request, "CSeq").unwrap_or("0");
         let transport = wire::header(request, "Transport").unwrap_or("RTP/AVP");
         let mut answer = format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 1\r\n");
         if method == "SETUP" {
+            self.stream_index = stream_of(request).unwrap_or_default();
             self.port = wire::client_ports(request).map(|ports| ports.start);
             answer.push_str(&format!("Transport: {transport};server_port={port}-{}\r\n", port + 1));
         }
@@ -286,7 +329,8 @@ impl Peer {
         // A reader that is gone is noticed when it is read.
         let _gone = self.stream.write_all(answer.as_bytes());
         if method == "PLAY" {
-            let mut to = to.lock();
+            let mut all = to.lock();
+            let Some(to) = all.get_mut(self.stream_index) else { return };
             match (self.port, self.stream.try_clone()) {
                 (Some(port), _) => {
                     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
@@ -297,6 +341,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// The number in `rtsp://host/N` of a request.
+fn stream_of(request: &str) -> Option<usize> {
+    let url = request.split(' ').nth(1)?;
+    url.strip_prefix("rtsp://")?.split('/').nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -325,6 +375,19 @@ mod tests {
         assert_eq!(runs, [(46 * 1400, 1400), (24 * 1400, 1400)]);
         let image = Image::new(&batch(&[100; 70]), Over::Udp);
         assert_eq!(image.runs.len(), 2);
+    }
+
+    #[test]
+    fn streams_are_sent_in_turn_and_the_late_end_of_one_in_the_next_round() {
+        let at = |at_nanos| Batch { at_nanos, ..batch(&[100]) };
+        let streams = vec![vec![at(3), at(60)], vec![at(50), at(105)]];
+        let recording = Recording { period_nanos: 100, frames: 2, streams };
+        let order: Vec<_> = due(&recording, Over::Udp)
+            .iter()
+            .map(|due| (due.at.as_nanos(), due.stream, due.rounds_later))
+            .collect();
+        assert_eq!(order, [(3, 0, 0), (5, 1, 1), (50, 1, 0), (60, 0, 0)]);
+        assert_eq!(stream_of("SETUP rtsp://127.0.0.1:5/12/track1 RTSP/1.0"), Some(12));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
+/// How many files this process may have open.
+pub(crate) fn file_limit() -> Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
 /// Gives a socket its receive buffer and says what the kernel gave.
 pub(crate) fn receive_buffer(socket: &(impl AsFd + std::os::fd::AsRawFd)) -> Result<usize> {
     let sock = SockRef::from(socket);
@@ -102,12 +107,17 @@ pub(crate) fn check_buffer(given: usize) -> Result<()> {
     Ok(())
 }
 
-/// What the figures were measured on, for those who read them.
-pub(crate) fn machine() -> String {
+/// What machines have in common whose ratios may be compared.
+pub(crate) fn machine_class() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    format!("{cpus} x {model}")
+}
+
+/// What the figures were measured on, for those who read them.
+pub(crate) fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cpus} x {model}, Linux {}", kernel.trim())
+    format!("{}, Linux {}", machine_class(), kernel.trim())
 }

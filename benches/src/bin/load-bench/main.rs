@@ -5,14 +5,20 @@
 //! readers and the measuring; `bare` is the sending loop.
 
 mod bare;
+mod baseline;
+mod cases;
 mod child;
 mod kernel;
 mod measured;
 mod options;
+mod outcome;
+mod plots;
+mod reach;
 mod readers;
 mod recording;
 mod run;
 mod send;
+mod stage;
 mod table;
 mod wire;
 

@@ -32,8 +32,24 @@ pub(crate) struct Measured {
     /// From the camera's sending of a frame's last packet to its arrival at a reader, in
     /// milliseconds.
     pub(crate) latency: Spread,
+    /// The same of the last stream's readers alone.
+    pub(crate) latency_last: Spread,
+    /// From the camera's sending of a key frame's last packet until all readers had it, in
+    /// milliseconds.
+    pub(crate) key_to_all: Spread,
     /// From sending PLAY to the last packet of the first key frame, in milliseconds.
     pub(crate) first_key: Spread,
+    /// What came of readers that joined later.
+    pub(crate) joins: Option<Joined>,
+}
+
+/// Readers that joined those that played.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    /// From sending PLAY to the last packet of the first key frame, in milliseconds.
+    pub(crate) first_key: Spread,
+    /// Packets that they and the others lost meanwhile.
+    pub(crate) lost: u64,
 }
 
 /// Where the values of a sample lie.
@@ -74,13 +90,42 @@ impl Measured {
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.lost_packets == 0 && self.lost_frames == 0 && self.repeated == 0 && self.closed == 0
+        self.joins.is_none_or(|joins| joins.lost == 0)
+            && self.lost_packets == 0
+            && self.lost_frames == 0
+            && self.repeated == 0
+            && self.closed == 0
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A measurement of two seconds with so many packets for half a second of CPU time.
+    pub(crate) fn measured(packets: u64) -> Measured {
+        let spread = Spread { p50: 1.0, p99: 2.0, p999: 3.0, max: 4.0, count: 10 };
+        Measured {
+            seconds: 2.0,
+            receive_buffer: 1 << 20,
+            packets,
+            bytes: packets * 1000,
+            frames: 50,
+            lost_packets: 0,
+            lost_frames: 0,
+            repeated: 0,
+            dropped_at_sockets: 0,
+            closed: 0,
+            cpu_nanos: 500_000_000,
+            readers_cpu_nanos: 1,
+            resident: 9_000_000,
+            latency: spread,
+            latency_last: spread,
+            key_to_all: spread,
+            first_key: spread,
+            joins: None,
+        }
+    }
 
     #[test]
     fn a_percentile_is_a_value_that_so_many_do_not_exceed() {

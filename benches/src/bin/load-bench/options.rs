@@ -13,21 +13,30 @@ use serde::{Deserialize, Serialize};
 pub(crate) const HELP: &str = "\
 Measures the proxy as a process, with a camera and readers on loopback.
 
-usage: load-bench run [--quick] [--readers N,N,..] [--seconds N] [--pace PACE,..]
-                      [--over udp,tcp] [--pairs N] [--prove] [--json FILE]
+usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [--seconds N]
+                      [--readers N,N,..] [--streams N,N,..] [--pace PACE,..] [--prove] [--joined]
+                      [--accept] [--reach] [--json FILE] [--plots DIR] [--list]
 
-  --quick       1 and 100 readers for three seconds, without the bare loop; loss is a failure
-  --readers     numbers of readers [1,10,100,500]
-  --seconds     length of each measurement, 1 to 30 [5]
-  --pace        how the camera sends a frame's packets: burst, line:MBIT or spread [burst]
-  --over        how readers are sent to [udp,tcp]
-  --pairs       measurements of the proxy and of the bare loop in turn; the median counts [1]
-  --prove       measures the bare loop against a system call per packet as well
+  --quick       a few cases without the bare loop; loss is a failure
+  --only        the cases whose names contain one of these
+  --over        only the cases whose readers are sent to like this
+  --readers     instead of the usual cases these numbers of readers,
+  --streams     of each of so many streams [1],
+  --pace        the camera sending a frame's packets like this: burst, line:MBIT or spread [burst]
+  --seconds     length of each measurement, 1 to 30 [2; 4 with few readers]
+  --pairs       measurements of the proxy and of the bare loop in turn; the median counts [5]
+  --prove       measures the bare loop against a system call per packet in every pair
+  --joined      readers take joined datagrams (GRO)
+  --accept      makes the ratios of this run the ones that others are compared with
+  --reach       fails where what is to be reached is not
   --json        writes all figures to a file
+  --plots       draws the plots into a folder
+  --list        names the cases
 
 The other roles are started by `run`:
-  load-bench readers --url URL --over O --count N --seconds N --watch PID
-                     [--record FILE --frames N --period MS]
+  load-bench readers --over O (--url URL --count N).. --seconds N --watch PID [--joining MS] [--settle MS]
+                     [--record FILE --frames N --period MS] [--wait-for-key] [--joined]
+                     [--join N --rounds N] [--ask-log]
   load-bench bare --recording FILE --over O --calls batches|frames|packets
 ";
 
@@ -43,29 +52,56 @@ pub(crate) enum Command {
 }
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RunOptions {
+    /// Readers of each stream, where not the usual cases are wanted.
     pub(crate) readers: Vec<usize>,
-    pub(crate) seconds: Duration,
+    pub(crate) streams: Vec<usize>,
     pub(crate) paces: Vec<String>,
-    pub(crate) over: Vec<Over>,
-    pub(crate) pairs: usize,
+    pub(crate) over: Option<Vec<Over>>,
+    /// Parts of names of cases.
+    pub(crate) only: Vec<String>,
+    pub(crate) seconds: Option<Duration>,
+    pub(crate) pairs: Option<usize>,
     pub(crate) prove: bool,
+    pub(crate) joined: bool,
+    pub(crate) accept: bool,
+    pub(crate) reach: bool,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) plots: Option<PathBuf>,
     /// Loss alone is looked at, and is a failure.
     pub(crate) quick: bool,
+    pub(crate) list: bool,
 }
 
 /// The readers' role.
 #[derive(Debug)]
 pub(crate) struct ReadersOptions {
-    pub(crate) url: String,
+    /// Streams and how many readers each has.
+    pub(crate) streams: Vec<(String, usize)>,
     pub(crate) over: Over,
-    pub(crate) count: usize,
     pub(crate) seconds: Duration,
     /// The process that is measured.
     pub(crate) watch: u32,
+    /// Their PLAYs are spread over this.
+    pub(crate) joining: Duration,
+    /// How long they play before anything is measured.
+    pub(crate) settle: Duration,
+    /// Whether all have a key frame before anything is measured.
+    pub(crate) wait_for_key: bool,
+    /// Whether datagrams are taken as they were sent, several in one piece.
+    pub(crate) joined: bool,
     pub(crate) record: Option<Record>,
+    pub(crate) joins: Option<Joins>,
+    /// Whether the process is asked for its logs' memory in the end, by SIGUSR1.
+    pub(crate) ask_log: bool,
+}
+
+/// Readers that join the first stream later, and leave again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joins {
+    pub(crate) count: usize,
+    pub(crate) rounds: usize,
 }
 
 /// A recording that is wanted.
@@ -161,71 +197,95 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
 }
 
 fn run(mut parser: Parser) -> Result<Command> {
-    let (mut readers, mut seconds) = (None, None);
-    let mut options = RunOptions {
-        readers: Vec::new(),
-        seconds: Duration::ZERO,
-        paces: vec!["burst".to_owned()],
-        over: vec![Over::Udp, Over::Tcp],
-        pairs: 1,
-        prove: false,
-        json: None,
-        quick: false,
-    };
+    let mut options = RunOptions::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("quick") => options.quick = true,
-            Arg::Long("readers") => readers = Some(list(&mut parser)?),
-            Arg::Long("seconds") => seconds = Some(parser.value()?.parse::<u64>()?),
+            Arg::Long("only") => options.only = list(&mut parser)?,
+            Arg::Long("readers") => options.readers = list(&mut parser)?,
+            Arg::Long("streams") => options.streams = list(&mut parser)?,
+            Arg::Long("seconds") => options.seconds = Some(length(parser.value()?.parse()?)?),
             Arg::Long("pace") => options.paces = list(&mut parser)?,
-            Arg::Long("over") => options.over = list(&mut parser)?,
-            Arg::Long("pairs") => options.pairs = parser.value()?.parse()?,
+            Arg::Long("over") => options.over = Some(list(&mut parser)?),
+            Arg::Long("pairs") => options.pairs = Some(parser.value()?.parse()?),
             Arg::Long("prove") => options.prove = true,
+            Arg::Long("joined") => options.joined = true,
+            Arg::Long("accept") => options.accept = true,
+            Arg::Long("reach") => options.reach = true,
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
+            Arg::Long("plots") => options.plots = Some(parser.value()?.into()),
+            Arg::Long("list") => options.list = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             other => return Err(other.unexpected().into()),
         }
     }
-    let usual = if options.quick { (vec![1, 100], 3) } else { (vec![1, 10, 100, 500], 5) };
-    options.readers = readers.unwrap_or(usual.0);
-    options.seconds = length(seconds.unwrap_or(usual.1))?;
-    ensure!(options.pairs >= 1, "--pairs: at least 1");
+    ensure!(options.pairs.is_none_or(|pairs| pairs >= 1), "--pairs: at least 1");
     ensure!(options.readers.iter().all(|count| *count >= 1), "--readers: at least 1");
+    ensure!(options.streams.iter().all(|count| *count >= 1), "--streams: at least 1");
+    ensure!(!options.quick || !options.accept, "--quick measures nothing to accept");
+    ensure!(
+        options.paces.is_empty() || !options.readers.is_empty() || !options.streams.is_empty(),
+        "--pace goes with --readers or --streams"
+    );
     Ok(Command::Run(options))
 }
 
 fn readers(mut parser: Parser) -> Result<Command> {
-    let (mut url, mut over, mut count, mut seconds, mut watch) = (None, None, None, None, None);
+    let (mut over, mut seconds, mut watch) = (None, None, None);
+    let (mut urls, mut counts) = (Vec::new(), Vec::new());
     let (mut file, mut frames, mut period) = (None, None, None);
+    let (mut join, mut rounds) = (None, 1);
+    let (mut wait_for_key, mut joined, mut ask_log) = (false, false, false);
+    let (mut joining, mut settle) = (JOINING, SETTLE);
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Long("url") => url = Some(parser.value()?.string()?),
+            Arg::Long("url") => urls.push(parser.value()?.string()?),
+            Arg::Long("count") => counts.push(parser.value()?.parse()?),
             Arg::Long("over") => over = Some(parser.value()?.parse()?),
-            Arg::Long("count") => count = Some(parser.value()?.parse()?),
             Arg::Long("seconds") => seconds = Some(parser.value()?.parse()?),
             Arg::Long("watch") => watch = Some(parser.value()?.parse()?),
+            Arg::Long("joining") => joining = milliseconds(&mut parser)?,
+            Arg::Long("settle") => settle = milliseconds(&mut parser)?,
             Arg::Long("record") => file = Some(parser.value()?.into()),
             Arg::Long("frames") => frames = Some(parser.value()?.parse()?),
-            Arg::Long("period") => {
-                period = Some(Duration::from_millis(parser.value()?.parse()?));
-            }
+            Arg::Long("period") => period = Some(milliseconds(&mut parser)?),
+            Arg::Long("wait-for-key") => wait_for_key = true,
+            Arg::Long("joined") => joined = true,
+            Arg::Long("join") => join = Some(parser.value()?.parse()?),
+            Arg::Long("rounds") => rounds = parser.value()?.parse()?,
+            Arg::Long("ask-log") => ask_log = true,
             other => return Err(other.unexpected().into()),
         }
     }
+    ensure!(!urls.is_empty() && urls.len() == counts.len(), "each --url has its --count");
     let record = match (file, frames, period) {
         (None, None, None) => None,
         (Some(file), Some(frames), Some(period)) => Some(Record { file, frames, period }),
         _ => bail!("--record, --frames and --period go together"),
     };
     Ok(Command::Readers(ReadersOptions {
-        url: url.context("--url is missing")?,
+        streams: urls.into_iter().zip(counts).collect(),
         over: over.context("--over is missing")?,
-        count: count.context("--count is missing")?,
         seconds: length(seconds.context("--seconds is missing")?)?,
         watch: watch.context("--watch is missing")?,
+        joining,
+        settle,
+        wait_for_key,
+        joined,
         record,
+        joins: join.map(|count| Joins { count, rounds }),
+        ask_log,
     }))
 }
+
+fn milliseconds(parser: &mut Parser) -> Result<Duration> {
+    Ok(Duration::from_millis(parser.value()?.parse()?))
+}
+
+/// What readers' PLAYs are spread over unless it is said.
+const JOINING: Duration = Duration::from_secs(1);
+/// How long they play before they are measured, unless it is said.
+const SETTLE: Duration = Duration::from_millis(500);
 
 fn bare(mut parser: Parser) -> Result<Command> {
     let (mut recording, mut over, mut calls) = (None, None, Calls::Batches);
@@ -268,15 +328,23 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_defaults_and_takes_lists() {
+    fn a_run_takes_lists() {
         let Ok(Command::Run(options)) = parsed("run") else { panic!("it is a run") };
-        assert_eq!(options.readers, [1, 10, 100, 500]);
-        assert_eq!((options.seconds, options.pairs), (Duration::from_secs(5), 1));
-        let line = "run --quick --readers 3,1000 --over tcp --pace spread,line:100";
+        assert!(options.readers.is_empty() && options.over.is_none() && !options.quick);
+        let line = "run --quick --readers 3,1000 --over tcp --pace spread,line:100 --seconds 3";
         let Ok(Command::Run(options)) = parsed(line) else { panic!("it is a run") };
         assert_eq!(options.readers, [3, 1000]);
-        assert_eq!((options.seconds, options.over), (Duration::from_secs(3), vec![Over::Tcp]));
+        assert_eq!(options.seconds, Some(Duration::from_secs(3)));
+        assert_eq!(options.over, Some(vec![Over::Tcp]));
         assert_eq!(options.paces, ["spread", "line:100"]);
+    }
+
+    #[test]
+    fn readers_are_counted_per_stream() {
+        let line = "readers --over udp --seconds 2 --watch 1 --url a --count 5 --url b --count 1";
+        let Ok(Command::Readers(options)) = parsed(line) else { panic!("it is readers") };
+        assert_eq!(options.streams, [("a".to_owned(), 5), ("b".to_owned(), 1)]);
+        assert_eq!(options.joining, JOINING);
     }
 
     #[test]
@@ -284,12 +352,16 @@ mod tests {
         for line in [
             "dance",
             "run --readers 0",
+            "run --streams 0",
             "run --readers x",
             "run --seconds 31",
             "run --over sctp",
             "run --pairs 0",
+            "run --quick --accept",
+            "run --pace spread",
             "run now",
             "readers --url rtsp://127.0.0.1:1/x --over udp --count 1 --seconds 1",
+            "readers --url rtsp://127.0.0.1:1/x --over udp --watch 1 --seconds 1",
             "bare --over udp",
         ] {
             assert!(parsed(line).is_err(), "{line}");

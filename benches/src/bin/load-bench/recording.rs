@@ -8,20 +8,20 @@ use benches::runs::Message;
 use serde::{Deserialize, Serialize};
 use test_camera::Stamp;
 
-/// Some frames of a stream that repeats itself, in the batches they left in.
+/// Some frames of streams that repeat themselves, in the batches they left in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Recording {
     /// After so long it begins anew.
     pub(crate) period_nanos: u64,
     /// The frames of one period.
     pub(crate) frames: u32,
-    pub(crate) batches: Vec<Batch>,
+    pub(crate) streams: Vec<Vec<Batch>>,
 }
 
 /// Packets that left together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    /// When, from the camera's sending of the recording's first packet on.
+    /// When, from the camera's sending of the first packet of any stream on.
     pub(crate) at_nanos: i64,
     pub(crate) packets: Vec<Packet>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Packet {
     pub(crate) size: usize,
     /// The first of them: RTP header and what comes before the stamp.
     pub(crate) head: Vec<u8>,
-    /// From the recording's first packet on.
+    /// From the stream's first packet on.
     pub(crate) timestamp: u32,
     pub(crate) stamp: Option<Mark>,
 }
@@ -51,26 +51,44 @@ pub(crate) struct Mark {
 pub(crate) const RTP_HEADER: usize = 12;
 
 impl Recording {
+    /// Puts streams together that were recorded at the same time.
+    pub(crate) fn of(recorders: &[&Recorder], frames: u32, period: Duration) -> Result<Self> {
+        let begins = recorders.iter().map(|recorder| recorder.begin(frames));
+        let zero = begins.collect::<Result<Vec<_>>>()?.into_iter().min().context("no streams")?;
+        let streams = recorders.iter().map(|recorder| recorder.finish(frames, zero));
+        let period_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Self { period_nanos, frames, streams: streams.collect::<Result<_>>()? })
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.streams.iter().map(Vec::len).sum()
+    }
+
     pub(crate) fn packets(&self) -> usize {
-        self.batches.iter().map(|batch| batch.packets.len()).sum()
+        self.streams.iter().flatten().map(|batch| batch.packets.len()).sum()
     }
 
     /// The same packets with each frame in one batch, which leaves when the camera has sent the
     /// last of them.
     pub(crate) fn in_whole_frames(&self) -> Self {
-        let mut batches: Vec<Batch> = Vec::new();
-        for packet in self.batches.iter().flat_map(|batch| &batch.packets) {
-            let sent = packet.stamp.map_or(i64::MIN, |stamp| stamp.sent_nanos);
-            match batches.last_mut() {
-                Some(batch) if batch.is_of(packet.timestamp) => {
-                    batch.at_nanos = batch.at_nanos.max(sent);
-                    batch.packets.push(packet.clone());
-                }
-                _ => batches.push(Batch { at_nanos: sent, packets: vec![packet.clone()] }),
-            }
-        }
-        Self { batches, ..*self }
+        let streams = self.streams.iter().map(|batches| whole_frames(batches)).collect();
+        Self { streams, ..*self }
     }
+}
+
+fn whole_frames(batches: &[Batch]) -> Vec<Batch> {
+    let mut frames: Vec<Batch> = Vec::new();
+    for packet in batches.iter().flat_map(|batch| &batch.packets) {
+        let sent = packet.stamp.map_or(i64::MIN, |stamp| stamp.sent_nanos);
+        match frames.last_mut() {
+            Some(batch) if batch.is_of(packet.timestamp) => {
+                batch.at_nanos = batch.at_nanos.max(sent);
+                batch.packets.push(packet.clone());
+            }
+            _ => frames.push(Batch { at_nanos: sent, packets: vec![packet.clone()] }),
+        }
+    }
+    frames
 }
 
 impl Batch {
@@ -120,20 +138,34 @@ impl Recorder {
         self.oldest.is_some_and(|oldest| self.newest > oldest + u64::from(frames))
     }
 
-    /// The first `frames` whole frames.
-    pub(crate) fn finish(&self, frames: u32, period: Duration) -> Result<Recording> {
+    /// When the camera sent the first packet of the first whole frame.
+    fn begin(&self, frames: u32) -> Result<Duration> {
         ensure!(self.has(frames), "the recording has too few frames");
+        let (_, begin) = self.first()?;
+        Ok(begin.stamp.map(|stamp| stamp.sent).unwrap_or_default())
+    }
+
+    /// The first whole frame and its first packet with a stamp.
+    fn first(&self) -> Result<(u64, &SeenPacket)> {
         // The oldest one may have lost its beginning.
-        let first = self.oldest.context("no frames")? + 1;
+        let first = self.oldest.context("the recording has no frames")? + 1;
+        let begin = self.packets().find(|packet| packet.stamp.is_some_and(|s| s.frame == first));
+        Ok((first, begin.context("the recording has no beginning")?))
+    }
+
+    fn packets(&self) -> impl Iterator<Item = &SeenPacket> {
+        self.messages.iter().flat_map(|message| &message.packets)
+    }
+
+    /// The first `frames` whole frames, in time from `zero` on.
+    fn finish(&self, frames: u32, zero: Duration) -> Result<Vec<Batch>> {
+        let (first, begin) = self.first()?;
+        let base = begin.timestamp;
         let wanted = first..first + u64::from(frames);
-        let all = || self.messages.iter().flat_map(|message| &message.packets);
-        let of_timestamp: HashMap<u32, u64> =
-            all().filter_map(|packet| Some((packet.timestamp, packet.stamp?.frame))).collect();
-        let begin = all()
-            .find(|packet| packet.stamp.is_some_and(|stamp| stamp.frame == first))
-            .context("the recording has no beginning")?;
-        let (zero, base) =
-            (begin.stamp.map(|stamp| stamp.sent).unwrap_or_default(), begin.timestamp);
+        let of_timestamp: HashMap<u32, u64> = self
+            .packets()
+            .filter_map(|packet| Some((packet.timestamp, packet.stamp?.frame)))
+            .collect();
 
         let mut batches: Vec<Batch> = Vec::new();
         let mut last: Option<u16> = None;
@@ -171,8 +203,7 @@ impl Recorder {
                 }
             }
         }
-        let period_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Recording { period_nanos, frames, batches })
+        Ok(batches)
     }
 }
 
@@ -248,18 +279,20 @@ mod tests {
         send(&mut recorder, 120_010, &[packet(15, 3, (0, 1), 100)]);
         assert!(recorder.has(2));
 
-        let recording = recorder.finish(2, Duration::from_millis(80)).unwrap();
-        let batches: Vec<_> =
-            recording.batches.iter().map(|batch| (batch.at_nanos, batch.packets.len())).collect();
+        let recording = Recording::of(&[&recorder], 2, Duration::from_millis(80)).unwrap();
+        let batches: Vec<_> = recording.streams[0]
+            .iter()
+            .map(|batch| (batch.at_nanos, batch.packets.len()))
+            .collect();
         assert_eq!(batches, [(10_000, 2), (50_000, 1), (40_010_000, 2)]);
-        let last = &recording.batches[2].packets[1];
+        let last = &recording.streams[0][2].packets[1];
         assert_eq!((last.size, last.timestamp, last.head.len()), (60, 3600, 15));
         let stamp = last.stamp.unwrap();
         assert_eq!((stamp.frame, stamp.packet, stamp.sent_nanos), (1, 1, 40_000_000));
 
         let frames = recording.in_whole_frames();
         let frames: Vec<_> =
-            frames.batches.iter().map(|batch| (batch.at_nanos, batch.packets.len())).collect();
+            frames.streams[0].iter().map(|batch| (batch.at_nanos, batch.packets.len())).collect();
         assert_eq!(frames, [(0, 3), (40_000_000, 2)]);
     }
 
@@ -269,8 +302,24 @@ mod tests {
         for (seq, frame) in [(1, 1), (2, 2), (4, 3), (5, 4)] {
             send(&mut recorder, 0, &[packet(seq, frame, (0, 1), 100)]);
         }
-        assert!(recorder.finish(1, Duration::from_secs(1)).is_ok());
-        assert!(recorder.finish(2, Duration::from_secs(1)).is_err());
-        assert!(recorder.finish(3, Duration::from_secs(1)).is_err());
+        let recorded = |frames| Recording::of(&[&recorder], frames, Duration::from_secs(1));
+        assert!(recorded(1).is_ok() && recorded(2).is_err() && recorded(3).is_err());
+    }
+
+    #[test]
+    fn streams_keep_their_places_in_time() {
+        let (mut early, mut late) = (Recorder::default(), Recorder::default());
+        for frame in 0..4_u16 {
+            let bytes = packet(frame, frame.into(), (0, 1), 100);
+            send(&mut early, u64::from(frame) * 40_000 + 5, &[bytes.clone()]);
+            if frame > 0 {
+                send(&mut late, u64::from(frame) * 40_000 + 9, &[bytes]);
+            }
+        }
+        let recording = Recording::of(&[&late, &early], 1, Duration::from_millis(40)).unwrap();
+        let at: Vec<_> = recording.streams.iter().map(|batches| batches[0].at_nanos).collect();
+        // The later one begins a frame later, and keeps it so.
+        assert_eq!(at, [40_009_000, 5_000]);
+        assert_eq!((recording.batches(), recording.packets()), (2, 2));
     }
 }

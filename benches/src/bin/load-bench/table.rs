@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::measured::Measured;
-use crate::run::{Outcome, Pair};
+use crate::outcome::{Outcome, Ratio};
 
-const TITLES: [&str; 12] = [
-    "readers",
-    "over",
-    "pace",
+const TITLES: [&str; 10] = [
+    "case (streams x readers)",
     "Mbit/s",
     "lost packets / frames",
     "packets/CPU-s",
@@ -16,7 +14,7 @@ const TITLES: [&str; 12] = [
     "of whole frames",
     "CPU %",
     "MB",
-    "added latency ms p50/p99 (bare)",
+    "added latency ms p50/p99/p99.9 (bare)",
     "first key frame ms p50/p99",
 ];
 
@@ -47,103 +45,83 @@ pub(crate) fn render(outcomes: &[Outcome]) -> String {
         }
     }
     for outcome in outcomes {
-        let case = &outcome.case;
+        let name = &outcome.name;
         if let Some(proof) = outcome.proof {
             let _ = writeln!(
                 text,
-                "{} over {}, {}: the bare loop sends {proof:.1} times what a call per packet does",
-                case.readers, case.over, case.pace
+                "{name}: the bare loop sends {proof:.1} times what a call per packet does"
             );
         }
         for note in &outcome.notes {
-            let _ = writeln!(text, "{} over {}, {}: {note}", case.readers, case.over, case.pace);
+            let _ = writeln!(text, "{name}: {note}");
         }
     }
     text
 }
 
 fn row(outcome: &Outcome) -> Option<[String; TITLES.len()]> {
-    let Pair { proxy, bare, .. } = outcome.pairs.last()?;
-    let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-    let rates = outcome.pairs.iter().map(|pair| pair.proxy.packets_per_cpu_second());
-    let rate = rates.sum::<f64>() / outcome.pairs.len() as f64;
-    let sum = |of: fn(&Measured) -> u64| -> u64 {
-        outcome.pairs.iter().map(|pair| of(&pair.proxy)).sum()
+    let first = &outcome.pairs.first()?.proxy;
+    let ratio = |ratio: Option<Ratio>| {
+        let show = |Ratio { median, spread }| format!("{median:.2} ±{:.2}", spread / 2.0);
+        ratio.map_or_else(String::new, show)
     };
-    let bare = bare.as_ref().map_or_else(String::new, |bare| {
-        format!(" ({:.2}/{:.2})", bare.latency.p50, bare.latency.p99)
-    });
+    let proxy = |of: fn(&Measured) -> f64| outcome.proxy(of).unwrap_or_default();
+    let bare = outcome.bare(|m| m.latency.p50).zip(outcome.bare(|m| m.latency.p99));
+    let bare = bare.map_or_else(String::new, |(p50, p99)| format!(" ({p50:.2}/{p99:.2})"));
+    let (packets, frames) = outcome.lost();
+    // Later measurements have readers that join all at once.
+    let first_key = first.joins.map_or(first.first_key, |joins| joins.first_key);
     Some([
-        outcome.case.readers.to_string(),
-        outcome.case.over.to_string(),
-        outcome.case.pace.clone(),
-        format!("{:.1}", proxy.megabits_per_second()),
-        format!("{} / {}", sum(|m| m.lost_packets), sum(|m| m.lost_frames)),
-        format!("{rate:.0}"),
+        outcome.name.clone(),
+        format!("{:.1}", proxy(Measured::megabits_per_second)),
+        format!("{packets} / {frames}"),
+        format!("{:.0}", proxy(Measured::packets_per_cpu_second)),
         ratio(outcome.ratio),
         ratio(outcome.whole_frames_ratio),
-        format!("{:.1}", 100.0 * proxy.cpu_share()),
-        format!("{:.1}", proxy.resident as f64 / 1e6),
-        format!("{:.2}/{:.2}{bare}", proxy.latency.p50, proxy.latency.p99),
-        format!("{:.0}/{:.0}", proxy.first_key.p50, proxy.first_key.p99),
+        format!("{:.1}", 100.0 * proxy(Measured::cpu_share)),
+        format!("{:.1}", proxy(|m| m.resident as f64 / 1e6)),
+        format!(
+            "{:.2}/{:.2}/{:.2}{bare}",
+            proxy(|m| m.latency.p50),
+            proxy(|m| m.latency.p99),
+            proxy(|m| m.latency.p999)
+        ),
+        format!("{:.0}/{:.0}", first_key.p50, first_key.p99),
     ])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measured::Spread;
-    use crate::options::Over;
-    use crate::run::Case;
+    use crate::cases;
+    use crate::measured::tests::measured;
+    use crate::options::RunOptions;
+    use crate::outcome::Pair;
 
     #[test]
     fn each_case_is_a_line_with_its_figures() {
-        let spread = Spread { p50: 1.0, p99: 2.0, p999: 3.0, max: 4.0, count: 10 };
-        let proxy = Measured {
-            seconds: 2.0,
-            receive_buffer: 1 << 20,
-            packets: 1000,
-            bytes: 1_000_000,
-            frames: 50,
-            lost_packets: 3,
-            lost_frames: 2,
-            repeated: 0,
-            dropped_at_sockets: 3,
-            closed: 0,
-            cpu_nanos: 500_000_000,
-            readers_cpu_nanos: 1,
-            resident: 9_000_000,
-            latency: spread,
-            first_key: spread,
-        };
-        let case = Case { streams: 1, readers: 10, over: Over::Udp, pace: "burst".to_owned() };
-        let bare = Some(proxy.clone());
-        let pairs = vec![Pair { proxy, bare, whole_frames: None, single_packets: None }];
-        let outcome = Outcome {
-            case,
-            pairs,
-            ratio: Some(0.914),
-            whole_frames_ratio: None,
-            proof: Some(3.0),
-            notes: vec!["WARN slow".to_owned()],
-        };
+        let mut proxy = measured(1000);
+        (proxy.lost_packets, proxy.lost_frames) = (3, 2);
+        let bare = Some(measured(1250));
+        let case = &cases::chosen(&RunOptions::default())[1];
+        let pairs = vec![Pair { bare, ..Pair::of(proxy) }];
+        let mut outcome = Outcome::new(case, pairs, vec!["WARN slow".to_owned()]);
+        outcome.proof = Some(3.0);
         let text = render(&[outcome]);
         let line = text.lines().nth(2).unwrap();
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(
             cells,
             [
-                "10",
-                "udp",
-                "burst",
+                "1x10-udp-burst",
                 "4.0",
                 "3 / 2",
                 "2000",
-                "0.91",
+                "0.80 ±0.00",
                 "",
                 "25.0",
                 "9.0",
-                "1.00/2.00 (1.00/2.00)",
+                "1.00/2.00/3.00 (1.00/2.00)",
                 "1/2"
             ]
         );

@@ -1,6 +1,7 @@
 //! The readers: one thread, one epoll, and the figures.
 
 mod connect;
+mod joins;
 mod tally;
 
 use std::collections::HashSet;
@@ -15,21 +16,21 @@ use benches::runs::Scratch;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::time::TimeSpec;
+use nix::unistd::Pid;
 
 use crate::kernel;
 use crate::measured::{Measured, Spread};
 use crate::options::{Over, ReadersOptions, Record};
-use crate::recording::Recorder;
+use crate::recording::{Recorder, Recording};
 use crate::wire::{self, Item};
 use connect::{Connection, Path};
-use tally::{Frames, Tally};
+use tally::{Frames, Latencies, Tally};
 
 /// How long the camera may take until its stream is described.
 const DESCRIBED: Duration = Duration::from_secs(15);
-/// The readers' PLAYs are spread over this.
-const JOINING: Duration = Duration::from_secs(1);
 /// After the last PLAY every reader has a key frame by then.
 const FIRST_KEY: Duration = Duration::from_secs(15);
 /// Between the first key frames and the measurement.
@@ -45,23 +46,39 @@ const MAX_REST: usize = 128 * 1024;
 
 /// Sets up, plays, measures, and prints one line of JSON.
 pub(crate) fn run(options: &ReadersOptions) -> Result<()> {
-    connect::wait_described(&options.url, clock::mono() + DESCRIBED)?;
-    // It comes first, so that what it sees is the beginning of each round over the readers.
-    let probe = match &options.record {
-        Some(_) => Some(Connection::set_up(&options.url, Over::Udp, true)?),
-        None => None,
-    };
-    let connections = (0..options.count)
-        .map(|_| Connection::set_up(&options.url, options.over, false))
-        .collect::<Result<Vec<_>>>()?;
-    let mut readers = Readers::new(connections, probe)?;
+    let mut readers = Readers::new(options.joined)?;
+    for (url, _) in &options.streams {
+        connect::wait_described(url, clock::mono() + DESCRIBED)?;
+        readers.frames.push(Frames::default());
+        if options.record.is_some() {
+            // It comes first, so that what it sees is the beginning of each round over the readers.
+            readers.add_probe(Connection::set_up(url, Over::Udp, true)?)?;
+        }
+    }
+    for (stream, (url, count)) in options.streams.iter().enumerate() {
+        for _ in 0..*count {
+            readers.add(stream, Connection::set_up(url, options.over, options.joined)?)?;
+        }
+    }
     kernel::check_buffer(readers.smallest_buffer())?;
-    readers.join()?;
+    readers.play(options.joining)?;
+    if options.wait_for_key {
+        readers.wait_for_keys(0)?;
+    }
     if let Some(record) = &options.record {
         readers.record(record)?;
     }
-    readers.pump(clock::mono() + SETTLE, |_| false)?;
-    let measured = readers.measure(options.watch, options.seconds)?;
+    readers.pump(clock::mono() + options.settle, |_| false)?;
+    let joins = match (&options.joins, options.streams.first()) {
+        (Some(joins), Some((url, _))) => Some(readers.join(url, options, *joins)?),
+        _ => None,
+    };
+    let mut measured = readers.measure(options.watch, options.seconds)?;
+    measured.joins = joins;
+    if options.ask_log {
+        kill(Pid::from_raw(i32::try_from(options.watch)?), Signal::SIGUSR1)?;
+        readers.pump(clock::mono() + SETTLE, |_| false)?;
+    }
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }
@@ -69,14 +86,16 @@ pub(crate) fn run(options: &ReadersOptions) -> Result<()> {
 struct Readers {
     epoll: Epoll,
     list: Vec<Reader>,
-    probe: Option<Probe>,
-    frames: Frames,
+    probes: Vec<Probe>,
+    /// Of each stream.
+    frames: Vec<Frames>,
     datagrams: Scratch,
     bytes: Vec<u8>,
     control: Vec<u8>,
 }
 
 struct Reader {
+    stream: usize,
     connection: Connection,
     tally: Tally,
     /// The beginning of a frame that was cut by a read.
@@ -93,71 +112,94 @@ struct Probe {
     scratch: Scratch,
 }
 
-/// What an event is about: a reader's connection and its datagrams by twice its index, and this.
-const PROBE: u64 = u64::MAX;
+/// What an event is about: a reader's connection and its datagrams by twice its index, a probe by
+/// this and its index.
+const PROBE: u64 = 1 << 63;
 
 impl Readers {
-    fn new(connections: Vec<Connection>, probe: Option<Connection>) -> Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::empty())?;
-        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        for (connection, token) in connections.iter().zip((0..).step_by(2)) {
-            epoll.add(&connection.stream, event(token))?;
-            if let Path::Datagrams { rtp, .. } = &connection.path {
-                epoll.add(rtp.socket(), event(token + 1))?;
-            }
+    fn new(joined: bool) -> Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new(EpollCreateFlags::empty())?,
+            list: Vec::new(),
+            probes: Vec::new(),
+            frames: Vec::new(),
+            datagrams: Scratch::new(if joined { Scratch::JOINED } else { DATAGRAM }),
+            bytes: vec![0; READ],
+            control: cmsg_space!(TimeSpec),
+        })
+    }
+
+    fn add(&mut self, stream: usize, connection: Connection) -> Result<()> {
+        let token = 2 * self.list.len() as u64;
+        self.epoll.add(&connection.stream, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        if let Path::Datagrams { rtp, .. } = &connection.path {
+            self.epoll.add(rtp.socket(), EpollEvent::new(EpollFlags::EPOLLIN, token + 1))?;
         }
-        if let Some(Path::Datagrams { rtp, .. }) = probe.as_ref().map(|probe| &probe.path) {
-            epoll.add(rtp.socket(), event(PROBE))?;
-        }
-        let reader = |connection| Reader {
+        self.list.push(Reader {
+            stream,
             connection,
             tally: Tally::default(),
             rest: Vec::new(),
             is_closed: false,
             refused: None,
-        };
-        let probe = probe.map(|connection| Probe {
-            connection,
-            recorder: Recorder::default(),
-            scratch: Scratch::new(Scratch::JOINED),
         });
-        Ok(Self {
-            epoll,
-            list: connections.into_iter().map(reader).collect(),
-            probe,
-            frames: Frames::default(),
-            datagrams: Scratch::new(DATAGRAM),
-            bytes: vec![0; READ],
-            control: cmsg_space!(TimeSpec),
-        })
+        Ok(())
+    }
+
+    fn add_probe(&mut self, connection: Connection) -> Result<()> {
+        let token = PROBE | self.probes.len() as u64;
+        if let Path::Datagrams { rtp, .. } = &connection.path {
+            self.epoll.add(rtp.socket(), EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        }
+        let (recorder, scratch) = (Recorder::default(), Scratch::new(Scratch::JOINED));
+        self.probes.push(Probe { connection, recorder, scratch });
+        Ok(())
     }
 
     fn smallest_buffer(&self) -> usize {
         self.list.iter().map(|reader| reader.connection.buffer).min().unwrap_or_default()
     }
 
-    /// Everybody plays, one after the other, and gets a key frame.
-    fn join(&mut self) -> Result<()> {
-        if let Some(probe) = &mut self.probe {
-            probe.connection.play()?;
+    /// Everybody plays, one after the other.
+    fn play(&mut self, joining: Duration) -> Result<()> {
+        let (begin, count) = (clock::mono(), self.probes.len().max(1));
+        for index in 0..self.probes.len() {
+            // Streams begin when they are first asked for: so as little at once as others would.
+            self.pump(begin + joining.mul_f64(index as f64 / count as f64), |_| false)?;
+            if let Some(probe) = self.probes.get_mut(index) {
+                probe.connection.play()?;
+            }
         }
+        if !self.probes.is_empty() {
+            self.pump(clock::mono() + SETTLE, |_| false)?;
+        }
+        self.play_from(0, joining)
+    }
+
+    /// All readers from this index on play.
+    fn play_from(&mut self, first: usize, joining: Duration) -> Result<()> {
         let begin = clock::mono();
-        let count = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        for index in 0..self.list.len() {
-            let due = begin + JOINING * u32::try_from(index).unwrap_or(u32::MAX) / count.max(1);
+        let count = self.list.len().saturating_sub(first).max(1);
+        for index in first..self.list.len() {
+            let due = begin + joining.mul_f64((index - first) as f64 / count as f64);
             self.pump(due, |_| false)?;
             if let Some(reader) = self.list.get_mut(index) {
                 reader.tally.asked = Some(clock::wall());
                 reader.connection.play()?;
             }
         }
-        let lacks = |reader: &Reader| reader.tally.first_key.is_none() && !reader.is_closed;
-        let all = |this: &Self| !this.list.iter().any(lacks);
-        self.pump(clock::mono() + FIRST_KEY, all)?;
+        Ok(())
+    }
+
+    /// Waits until all readers from this index on have a key frame.
+    fn wait_for_keys(&mut self, first: usize) -> Result<()> {
+        let lacks = |reader: &&Reader| reader.tally.first_key.is_none() && !reader.is_closed;
+        let lacking = |this: &Self| this.list.iter().skip(first).filter(lacks).count();
+        self.pump(clock::mono() + FIRST_KEY, |this| lacking(this) == 0)?;
         if let Some(answer) = self.list.iter().find_map(|reader| reader.refused.as_ref()) {
             bail!("PLAY was refused: {answer}");
         }
-        let lacking = self.list.iter().filter(|reader| lacks(reader)).count();
+        let lacking = lacking(self);
         ensure!(
             lacking == 0,
             "{lacking} readers have no key frame {} s after PLAY",
@@ -166,23 +208,24 @@ impl Readers {
         Ok(())
     }
 
-    /// Records some frames as they are sent, then the probe leaves.
+    /// Records some frames as they are sent, then the probes leave.
     fn record(&mut self, record: &Record) -> Result<()> {
-        let Some(probe) = &mut self.probe else { return Ok(()) };
-        probe.recorder = Recorder::default();
+        for probe in &mut self.probes {
+            probe.recorder = Recorder::default();
+        }
         let by = clock::mono() + 2 * record.period + Duration::from_secs(1);
-        let enough =
-            |this: &Self| this.probe.as_ref().is_none_or(|probe| probe.recorder.has(record.frames));
+        let enough = |this: &Self| this.probes.iter().all(|one| one.recorder.has(record.frames));
         self.pump(by, enough)?;
-        let Some(mut probe) = self.probe.take() else { return Ok(()) };
-        let recording = probe.recorder.finish(record.frames, record.period)?;
+        let mut probes = std::mem::take(&mut self.probes);
+        let recorders: Vec<_> = probes.iter().map(|probe| &probe.recorder).collect();
+        let recording = Recording::of(&recorders, record.frames, record.period)?;
         eprintln!(
             "      recorded: {} packets in {} batches",
             recording.packets(),
-            recording.batches.len()
+            recording.batches()
         );
         fs::write(&record.file, serde_json::to_string(&recording)?)?;
-        probe.connection.tear_down()
+        probes.iter_mut().try_for_each(|probe| probe.connection.tear_down())
     }
 
     fn measure(&mut self, watch: u32, length: Duration) -> Result<Measured> {
@@ -203,8 +246,9 @@ impl Readers {
         };
 
         let dropped = kernel::dropped(&ports);
-        let (first, from) = (self.frames.next(), sums(&self.list));
-        self.frames.note_latencies();
+        let firsts: Vec<u64> = self.frames.iter().map(Frames::next).collect();
+        let from = sums(&self.list);
+        self.frames.iter_mut().for_each(Frames::note_latencies);
         let (cpu, own) = (kernel::cpu_nanos(watch)?, kernel::cpu_nanos(me)?);
         let begin = clock::mono();
         self.pump(begin + length, |_| false)?;
@@ -213,27 +257,33 @@ impl Readers {
         let seconds = clock::mono().saturating_duration_since(begin).as_secs_f64();
         let own = kernel::cpu_nanos(me)?.saturating_sub(own);
         let resident = kernel::resident(watch)?;
-        let latency = Spread::of(self.frames.take_latencies());
-        let window = first..self.frames.next();
-        let last = window.end;
+        let latencies: Vec<_> = self.frames.iter_mut().map(Frames::take_latencies).collect();
+        let windows: Vec<_> =
+            firsts.iter().zip(&self.frames).map(|(&first, frames)| first..frames.next()).collect();
+        let window = |reader: &Reader| windows.get(reader.stream).cloned().unwrap_or_default();
         let arrived = |this: &Self| {
-            this.list.iter().all(|reader| reader.is_closed || reader.tally.has_reached(last))
+            let has = |reader: &Reader| reader.tally.has_reached(window(reader).end);
+            this.list.iter().all(|reader| reader.is_closed || has(reader))
         };
         self.pump(clock::mono() + DRAIN, arrived)?;
 
-        let (mut lost_packets, mut lost_frames) = (0, 0);
+        let (mut wanted, mut lost_packets, mut lost_frames) = (0, 0, 0);
         for reader in &self.list {
-            let loss = reader.tally.loss(&self.frames, window.clone());
+            let window = window(reader);
+            let Some(frames) = self.frames.get(reader.stream) else { continue };
+            wanted += window.end - window.start;
+            let loss = reader.tally.loss(frames, window);
             lost_packets += loss.packets;
             lost_frames += loss.frames;
         }
-        let first_keys = self.list.iter().filter_map(|reader| reader.tally.first_key);
+        let key_to_all = latencies.iter().flat_map(Latencies::key_to_all).collect();
+        let last = latencies.last().map(|last| last.all.clone()).unwrap_or_default();
         Ok(Measured {
             seconds,
             receive_buffer: self.smallest_buffer(),
             packets: to.0 - from.0,
             bytes: to.1 - from.1,
-            frames: (window.end - window.start) * self.list.len() as u64,
+            frames: wanted,
             lost_packets,
             lost_frames,
             repeated: to.2 - from.2,
@@ -242,9 +292,18 @@ impl Readers {
             cpu_nanos: cpu,
             readers_cpu_nanos: own,
             resident,
-            latency,
-            first_key: Spread::of(first_keys.map(|time| time.as_secs_f64() * 1e3).collect()),
+            latency: Spread::of(latencies.into_iter().flat_map(|one| one.all).collect()),
+            latency_last: Spread::of(last),
+            key_to_all: Spread::of(key_to_all),
+            first_key: self.first_keys(0),
+            joins: None,
         })
+    }
+
+    /// The times of the readers from this index on.
+    fn first_keys(&self, first: usize) -> Spread {
+        let times = self.list.iter().skip(first).filter_map(|reader| reader.tally.first_key);
+        Spread::of(times.map(|time| time.as_secs_f64() * 1e3).collect())
     }
 
     /// Takes what comes until an instant, or until there is enough.
@@ -268,9 +327,10 @@ impl Readers {
     }
 
     fn on_event(&mut self, token: u64) -> Result<()> {
-        let Self { epoll, list, probe, frames, datagrams, bytes, control } = self;
-        if token == PROBE {
-            if let Some(Probe { connection, recorder, scratch }) = probe
+        let Self { epoll, list, probes, frames, datagrams, bytes, control } = self;
+        if token & PROBE != 0 {
+            let index = usize::try_from(token & !PROBE).unwrap_or(usize::MAX);
+            if let Some(Probe { connection, recorder, scratch }) = probes.get_mut(index)
                 && let Path::Datagrams { rtp, .. } = &connection.path
             {
                 // Nothing there is no error.
@@ -282,11 +342,15 @@ impl Readers {
         }
         let index = usize::try_from(token / 2).unwrap_or(usize::MAX);
         let Some(reader) = list.get_mut(index) else { return Ok(()) };
+        let Some(frames) = frames.get_mut(reader.stream) else { return Ok(()) };
         if token % 2 == 1 {
             if let Path::Datagrams { rtp, .. } = &reader.connection.path {
                 let tally = &mut reader.tally;
                 let _empty = rtp.take(datagrams, |message| {
-                    tally.take(frames, message.bytes, message.at.unwrap_or_else(clock::wall));
+                    let at = message.at.unwrap_or_else(clock::wall);
+                    for datagram in message.datagrams() {
+                        tally.take(frames, datagram, at);
+                    }
                 });
             }
         } else if !reader.read(frames, bytes, control) {

@@ -1,5 +1,6 @@
 //! What readers get, packet by packet and frame by frame.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,8 +17,24 @@ pub(crate) struct Frames {
     sizes: Vec<u16>,
     /// The newest frame seen by anyone.
     newest: u64,
-    /// Milliseconds from the camera to a reader for each frame and reader, while they are wanted.
-    latencies: Option<Vec<f64>>,
+    /// From the camera to readers, while that is wanted.
+    latencies: Option<Latencies>,
+}
+
+/// Milliseconds from the camera's sending of a frame's last packet on.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies {
+    /// For each frame and reader.
+    pub(crate) all: Vec<f64>,
+    /// The slowest reader of each key frame.
+    keys: BTreeMap<u64, f64>,
+}
+
+impl Latencies {
+    /// Until the last reader had each key frame.
+    pub(crate) fn key_to_all(&self) -> Vec<f64> {
+        self.keys.values().copied().collect()
+    }
 }
 
 /// Frames before the first one seen that a reader may still be given.
@@ -33,11 +50,11 @@ impl Frames {
 
     /// Begins to note latencies.
     pub(crate) fn note_latencies(&mut self) {
-        self.latencies = Some(Vec::new());
+        self.latencies = Some(Latencies::default());
     }
 
     /// The latencies noted.
-    pub(crate) fn take_latencies(&mut self) -> Vec<f64> {
+    pub(crate) fn take_latencies(&mut self) -> Latencies {
         self.latencies.take().unwrap_or_default()
     }
 
@@ -63,6 +80,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// Packets that came twice or late.
     pub(crate) repeated: u64,
+    /// Sequence numbers that were passed over.
+    pub(crate) gaps: u64,
     /// When PLAY was sent, by the wall clock.
     pub(crate) asked: Option<Duration>,
     /// From then until the first key frame was whole.
@@ -71,6 +90,16 @@ pub(crate) struct Tally {
     /// Packets of each frame.
     counts: Vec<u16>,
     newest: u64,
+    /// What the packet before belonged to.
+    current: Option<Current>,
+}
+
+/// The frame that is coming.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    timestamp: [u8; 4],
+    place: usize,
+    packets: u16,
 }
 
 /// What did not come.
@@ -83,33 +112,58 @@ pub(crate) struct Loss {
 impl Tally {
     /// Counts an RTP packet that arrived at `at` by the wall clock.
     pub(crate) fn take(&mut self, frames: &mut Frames, packet: &[u8], at: Duration) {
-        let Some((&[_, _, s0, s1, ..], payload)) = packet.split_first_chunk::<RTP_HEADER>() else {
+        let Some((&[_, second, s0, s1, t0, t1, t2, t3, ..], payload)) =
+            packet.split_first_chunk::<RTP_HEADER>()
+        else {
             return;
         };
         self.packets += 1;
         self.bytes += packet.len() as u64;
         let seq = u16::from_be_bytes([s0, s1]);
-        if self.last_seq.is_some_and(|last| seq.wrapping_sub(last).cast_signed() <= 0) {
-            self.repeated += 1;
-            return;
+        if let Some(last) = self.last_seq {
+            match seq.wrapping_sub(last).cast_signed() {
+                ..=0 => {
+                    self.repeated += 1;
+                    return;
+                }
+                step => self.gaps += u64::from(step.unsigned_abs()) - 1,
+            }
         }
         self.last_seq = Some(seq);
-        let Some(stamp) = Stamp::read(payload) else { return };
-        let Some(place) = frames.place(&stamp) else { return };
-        self.newest = self.newest.max(stamp.frame);
-        if self.counts.len() <= place {
-            self.counts.resize(place + 1, 0);
-        }
-        let Some(count) = self.counts.get_mut(place) else { return };
+        let timestamp = [t0, t1, t2, t3];
+        let is_last = second & MARKER != 0;
+        // What a stamp says is the same in all packets of a frame but for the last one's time: the
+        // others need not be read, so that reading costs little.
+        let known = self.current.filter(|current| current.timestamp == timestamp);
+        let stamp = if known.is_some() && !is_last { None } else { Stamp::read(payload) };
+        let current = match (known, &stamp) {
+            (Some(current), _) => current,
+            (None, Some(stamp)) => {
+                let Some(place) = frames.place(stamp) else { return };
+                self.newest = self.newest.max(stamp.frame);
+                if self.counts.len() <= place {
+                    self.counts.resize(place + 1, 0);
+                }
+                Current { timestamp, place, packets: stamp.packets }
+            }
+            // Parameter sets.
+            (None, None) => return,
+        };
+        self.current = Some(current);
+        let Some(count) = self.counts.get_mut(current.place) else { return };
         *count += 1;
-        let is_whole = *count == stamp.packets;
-        if self.first_key.is_none() && is_whole && is_key(payload) {
+        let is_whole = *count == current.packets;
+        let is_key = is_last && is_key(payload);
+        if self.first_key.is_none() && is_whole && is_key {
             self.first_key = self.asked.map(|asked| at.saturating_sub(asked));
         }
-        if let Some(latencies) =
-            frames.latencies.as_mut().filter(|_| stamp.packet + 1 == stamp.packets)
-        {
-            latencies.push(at.saturating_sub(stamp.sent).as_secs_f64() * 1e3);
+        if let (Some(latencies), Some(stamp), true) = (&mut frames.latencies, stamp, is_last) {
+            let millis = at.saturating_sub(stamp.sent).as_secs_f64() * 1e3;
+            latencies.all.push(millis);
+            if is_key {
+                let slowest = latencies.keys.entry(stamp.frame).or_default();
+                *slowest = slowest.max(millis);
+            }
         }
     }
 
@@ -134,6 +188,9 @@ impl Tally {
     }
 }
 
+/// The last packet of a frame has it, beside the payload type.
+const MARKER: u8 = 0x80;
+
 /// Whether a payload is of an H.264 IDR picture, whole or a fragment.
 fn is_key(payload: &[u8]) -> bool {
     match *payload {
@@ -148,9 +205,11 @@ mod tests {
     use super::*;
 
     fn packet(seq: u16, frame: u64, index: u16, of: u16, sent: u64, nal: u8) -> Vec<u8> {
-        let mut packet = vec![0x80, 96];
+        let marker = if index + 1 == of { MARKER } else { 0 };
+        let mut packet = vec![0x80, 96 | marker];
         packet.extend(seq.to_be_bytes());
-        packet.extend([0; 8]);
+        packet.extend((frame as u32 * 3600).to_be_bytes());
+        packet.extend([0; 4]);
         packet.extend([0x7c, nal, 0x88]);
         packet.extend(format!("TCAM{frame:012x}{index:04x}{of:04x}{sent:016x}").bytes());
         packet
@@ -184,10 +243,13 @@ mod tests {
         // A frame nobody has seen is lost to everybody.
         assert_eq!(whole.loss(&frames, 10..12), Loss { packets: 1, frames: 1 });
         assert_eq!((whole.packets, gappy.packets, gappy.repeated), (5, 4, 1));
+        assert_eq!((whole.gaps, gappy.gaps), (0, 2));
         assert_eq!(whole.first_key, Some(Duration::from_nanos(1_000_500)));
         assert_eq!(gappy.first_key, None);
         assert!(whole.has_reached(10) && !whole.has_reached(11));
         assert_eq!(frames.next(), 11);
-        assert_eq!(frames.take_latencies(), [1.0, 2.0, 2.0, 3.0, 4.0, 4.0]);
+        let latencies = frames.take_latencies();
+        assert_eq!(latencies.all, [1.0, 2.0, 2.0, 3.0, 4.0, 4.0]);
+        assert_eq!(latencies.key_to_all(), [1.0]);
     }
 }

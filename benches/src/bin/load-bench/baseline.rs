@@ -1,0 +1,139 @@
+//! The ratios that a run is compared with, kept in the repository for each kind of machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::{Outcome, Ratio};
+
+/// What a median may fall by.
+const TOLERATED: f64 = 0.10;
+
+/// Ratios by machine and case.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Baseline {
+    machines: BTreeMap<String, BTreeMap<String, Kept>>,
+}
+
+/// What is kept of a case.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+struct Kept {
+    /// Packets per CPU second against the bare loop with the proxy's batches: the median.
+    ratio: f64,
+    /// From the least pair to the greatest.
+    spread: f64,
+    /// The same against the bare loop with whole frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whole_frames: Option<f64>,
+}
+
+impl Baseline {
+    /// Reads the file; there need be none.
+    pub(crate) fn load() -> Result<Self> {
+        let path = path();
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Writes the file.
+    pub(crate) fn store(&self) -> Result<()> {
+        let path = path();
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        eprintln!("{} is renewed: commit it and say why", path.display());
+        Ok(())
+    }
+
+    /// Takes the ratios of these cases for those that others are compared with.
+    pub(crate) fn accept(&mut self, machine: &str, outcomes: &[Outcome]) {
+        let kept = self.machines.entry(machine.to_owned()).or_default();
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        for outcome in outcomes {
+            if let Some(Ratio { median, spread }) = outcome.ratio {
+                let whole_frames = outcome.whole_frames_ratio.map(|ratio| round(ratio.median));
+                let one = Kept { ratio: round(median), spread: round(spread), whole_frames };
+                kept.insert(outcome.name.clone(), one);
+            }
+        }
+    }
+
+    /// What has become worse, by more than is tolerated and by more than pairs differ.
+    pub(crate) fn compare(&self, machine: &str, outcomes: &[Outcome]) -> Vec<String> {
+        let Some(kept) = self.machines.get(machine) else {
+            eprintln!("no ratios are kept for {machine}: --accept makes these the first");
+            return Vec::new();
+        };
+        let mut worse = Vec::new();
+        for outcome in outcomes {
+            let (Some(now), Some(then)) = (outcome.ratio, kept.get(&outcome.name)) else {
+                continue;
+            };
+            if now.fell_from(then) {
+                worse.push(format!(
+                    "{}: {:.2} of the limit (pairs within {:.2}), kept are {:.2} (within {:.2})",
+                    outcome.name, now.median, now.spread, then.ratio, then.spread
+                ));
+            }
+        }
+        worse
+    }
+}
+
+impl Ratio {
+    fn fell_from(&self, kept: &Kept) -> bool {
+        let fall = kept.ratio - self.median;
+        fall > TOLERATED * kept.ratio && fall > self.spread.max(kept.spread)
+    }
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+    use crate::options::RunOptions;
+
+    fn outcome(ratio: f64, spread: f64) -> Vec<Outcome> {
+        let case = &cases::chosen(&RunOptions::default())[0];
+        let ratio = Some(Ratio { median: ratio, spread });
+        vec![Outcome { ratio, ..Outcome::new(case, Vec::new(), Vec::new()) }]
+    }
+
+    #[test]
+    fn a_fall_counts_if_it_is_greater_than_a_tenth_and_than_what_pairs_differ_by() {
+        let mut baseline = Baseline::default();
+        baseline.accept("this", &outcome(0.90, 0.05));
+        let worse = |ratio, spread| baseline.compare("this", &outcome(ratio, spread)).len();
+        assert_eq!(worse(0.95, 0.01), 0);
+        assert_eq!(worse(0.82, 0.01), 0, "less than a tenth");
+        assert_eq!(worse(0.80, 0.01), 1);
+        assert_eq!(worse(0.80, 0.15), 0, "pairs differ by more");
+        assert_eq!(worse(0.70, 0.15), 1);
+        assert!(baseline.compare("another", &outcome(0.1, 0.0)).is_empty());
+    }
+
+    #[test]
+    fn what_is_accepted_leaves_other_cases_as_they_were() {
+        let mut baseline = Baseline::default();
+        let mut other = outcome(0.5, 0.1);
+        other[0].name = "other".to_owned();
+        baseline.accept("this", &other);
+        baseline.accept("this", &outcome(0.9, 0.1));
+        baseline.accept("this", &outcome(0.8, 0.2));
+        let text = serde_json::to_string(&baseline).unwrap();
+        let again: Baseline = serde_json::from_str(&text).unwrap();
+        let kept: Vec<_> = again.machines["this"].values().map(|kept| kept.ratio).collect();
+        assert_eq!(kept.len(), 2);
+        assert!(kept.contains(&0.5) && kept.contains(&0.8), "{text}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What came of a case.
+
+use serde::Serialize;
+
+use crate::cases::Case;
+use crate::measured::Measured;
+
+/// One measurement of the proxy and, right after it, of the bare loop.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Pair {
+    pub(crate) proxy: Measured,
+    /// The proxy's own batches, sent again.
+    pub(crate) bare: Option<Measured>,
+    /// Each frame in one batch.
+    pub(crate) whole_frames: Option<Measured>,
+    /// A system call per packet.
+    pub(crate) single_packets: Option<Measured>,
+}
+
+impl Pair {
+    pub(crate) fn of(proxy: Measured) -> Self {
+        Self { proxy, bare: None, whole_frames: None, single_packets: None }
+    }
+}
+
+/// What came of a case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) case: Case,
+    pub(crate) pairs: Vec<Pair>,
+    /// Over the pairs, the proxy's packets per CPU second against the bare loop's with the proxy's
+    /// own batches.
+    pub(crate) ratio: Option<Ratio>,
+    /// The same against the bare loop's with whole frames.
+    pub(crate) whole_frames_ratio: Option<Ratio>,
+    /// What the bare loop saves against a system call per packet.
+    pub(crate) proof: Option<f64>,
+    /// Bytes that the proxy's logs held in the end, as it says itself.
+    pub(crate) log_bytes: Option<u64>,
+    /// CPU time per second that an added stream without readers costs, in nanoseconds.
+    pub(crate) idle_nanos: Option<f64>,
+    /// What the proxy warned of.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A ratio that was measured several times.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    /// From the least to the greatest.
+    pub(crate) spread: f64,
+}
+
+impl Ratio {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let spread = sorted.last()? - sorted.first()?;
+        Some(Self { median: median(values)?, spread })
+    }
+}
+
+impl Outcome {
+    pub(crate) fn new(case: &Case, pairs: Vec<Pair>, notes: Vec<String>) -> Self {
+        let rate =
+            |measured: &Option<Measured>| measured.as_ref().map(Measured::packets_per_cpu_second);
+        let against = |other: fn(&Pair) -> &Option<Measured>| {
+            let ratio =
+                |pair: &Pair| Some(pair.proxy.packets_per_cpu_second() / rate(other(pair))?);
+            Ratio::of(&pairs.iter().filter_map(ratio).collect::<Vec<_>>())
+        };
+        let proofs =
+            pairs.iter().filter_map(|pair| Some(rate(&pair.bare)? / rate(&pair.single_packets)?));
+        Self {
+            name: case.name(),
+            ratio: against(|pair| &pair.bare),
+            whole_frames_ratio: against(|pair| &pair.whole_frames),
+            proof: median(&proofs.collect::<Vec<_>>()),
+            case: case.clone(),
+            log_bytes: None,
+            idle_nanos: None,
+            pairs,
+            notes,
+        }
+    }
+
+    /// The median over the pairs of a figure of the proxy.
+    pub(crate) fn proxy(&self, of: impl Fn(&Measured) -> f64) -> Option<f64> {
+        median(&self.pairs.iter().map(|pair| of(&pair.proxy)).collect::<Vec<_>>())
+    }
+
+    /// The median over the pairs of a figure of the bare loop.
+    pub(crate) fn bare(&self, of: impl Fn(&Measured) -> f64) -> Option<f64> {
+        let bare = self.pairs.iter().filter_map(|pair| pair.bare.as_ref());
+        median(&bare.map(of).collect::<Vec<_>>())
+    }
+
+    /// What the proxy's readers lost in all pairs.
+    pub(crate) fn lost(&self) -> (u64, u64) {
+        let sum = |of: fn(&Measured) -> u64| self.pairs.iter().map(|pair| of(&pair.proxy)).sum();
+        (sum(|m| m.lost_packets), sum(|m| m.lost_frames))
+    }
+}
+
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    let (below, above) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some(f64::midpoint(*values.get(below)?, *values.get(above)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+    use crate::measured::tests::measured;
+    use crate::options::RunOptions;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(median(&[4.0, 1.0, 3.0]), Some(3.0));
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_pairs_own() {
+        let case = &cases::chosen(&RunOptions::default())[0];
+        let pair = |proxy, bare| Pair { bare: Some(measured(bare)), ..Pair::of(measured(proxy)) };
+        // Each pair is of one time: 0.5, 1.0, 0.8.
+        let pairs = vec![pair(100, 200), pair(900, 900), pair(40, 50)];
+        let outcome = Outcome::new(case, pairs, Vec::new());
+        assert_eq!(outcome.ratio, Some(Ratio { median: 0.8, spread: 0.5 }));
+        assert_eq!((outcome.whole_frames_ratio, outcome.proof), (None, None));
+        assert_eq!(outcome.bare(|m| m.packets as f64), Some(200.0));
+    }
+}

@@ -1,0 +1,222 @@
+//! The processes of a case: camera, proxy, bare loop, readers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use benches::clock;
+use nix::sys::signal::Signal;
+
+use crate::cases::{Case, What};
+use crate::child::Process;
+use crate::kernel;
+use crate::measured::Measured;
+use crate::options::Calls;
+
+/// How long a program may take to say where it is.
+const START: Duration = Duration::from_secs(10);
+/// How long the readers may take besides the measurement itself.
+const READERS: Duration = Duration::from_secs(90);
+/// Readers after the first measurement of a case join within this.
+const QUICKLY: Duration = Duration::from_millis(300);
+/// So many readers take longer until all have caught up.
+const MANY: usize = 500;
+
+/// Where the programs are, and a folder that lasts as long as this.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    proxy: PathBuf,
+    camera: PathBuf,
+    own: PathBuf,
+    folder: PathBuf,
+    /// Whether readers take joined datagrams.
+    joined: bool,
+    /// Length of a measurement, if not the case's own.
+    seconds: Option<Duration>,
+}
+
+/// What there is to know of a measurement of the proxy.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) measured: Measured,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) log_bytes: Option<u64>,
+}
+
+impl Stage {
+    pub(crate) fn new(joined: bool, seconds: Option<Duration>) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let beside = own.parent().context("this program lies at the top")?;
+        let folder = std::env::temp_dir().join(format!("rtsp-proxy-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let (proxy, camera) = (beside.join("proxy-server"), beside.join("test-camera"));
+        let this = Self { proxy, camera, own: own.clone(), folder, joined, seconds };
+        for program in [&this.proxy, &this.camera] {
+            ensure!(program.is_file(), "{} has not been built", program.display());
+        }
+        Ok(this)
+    }
+
+    /// Camera, proxy and readers. The recording is made where `record` says so, and is the one
+    /// that the bare loop sends from then on.
+    pub(crate) fn proxy(&self, case: &Case, record: bool) -> Result<Seen> {
+        let (camera, urls) = self.start_camera(case)?;
+        let (proxy, urls, log) = self.start_proxy(&urls)?;
+        let readers = self.start_readers(case, &urls, proxy.id(), true, record);
+        let measured = readers.map_err(|error| with_log(error, &log))?;
+        proxy.stop(Some(Signal::SIGTERM))?;
+        camera.stop(None)?;
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let warnings = said.lines().filter(|line| line.contains(" WARN ")).map(str::to_owned);
+        Ok(Seen { measured, warnings: warnings.collect(), log_bytes: log_bytes(&said) })
+    }
+
+    /// The bare loop and readers.
+    pub(crate) fn bare(&self, case: &Case, calls: Calls) -> Result<Measured> {
+        let mut command = Command::new(&self.own);
+        command.args(["bare", "--over", &case.over.to_string(), "--calls", &calls.to_string()]);
+        command.arg("--recording").arg(self.recording());
+        let mut bare = Process::start("the bare loop", &mut command, None)?;
+        let urls = self.urls(&mut bare, case.audiences().len())?;
+        let measured = self.start_readers(case, &urls, bare.id(), false, false)?;
+        bare.stop(None)?;
+        Ok(measured)
+    }
+
+    /// The CPU time in nanoseconds that the proxy takes within `length` while nobody reads from so
+    /// many streams.
+    pub(crate) fn idle(&self, case: &Case, streams: usize, length: Duration) -> Result<u64> {
+        let (camera, urls) = self.start_camera(case)?;
+        let urls = urls.get(..streams).context("the camera has too few streams")?;
+        let (proxy, _, _) = self.start_proxy(urls)?;
+        clock::sleep_until(clock::mono() + Duration::from_secs(2));
+        let before = kernel::cpu_nanos(proxy.id())?;
+        clock::sleep_until(clock::mono() + length);
+        let spent = kernel::cpu_nanos(proxy.id())?.saturating_sub(before);
+        proxy.stop(Some(Signal::SIGTERM))?;
+        camera.stop(None)?;
+        Ok(spent)
+    }
+
+    fn start_camera(&self, case: &Case) -> Result<(Process, Vec<String>)> {
+        let mut command = Command::new(&self.camera);
+        command.args(["--no-audio", "--until-eof", "--start", "beginning"]);
+        command.args(["--source", &case.source.option(), "--pace", &case.pace]);
+        command.args(["--streams", &case.offered().to_string()]);
+        let mut camera = Process::start("test-camera", &mut command, None)?;
+        let urls = self.urls(&mut camera, case.offered())?;
+        Ok((camera, urls))
+    }
+
+    fn start_proxy(&self, urls: &[String]) -> Result<(Process, Vec<String>, PathBuf)> {
+        let log = self.folder.join("proxy.log");
+        let mut command = Command::new(&self.proxy);
+        command.args(["--bind", "127.0.0.1", "-p", &free_port()?.to_string()]);
+        command.args(urls.iter().enumerate().map(|(index, url)| format!("cam{index}={url}")));
+        let mut proxy = Process::start("proxy-server", &mut command, Some(&log))?;
+        let urls = self.urls(&mut proxy, urls.len()).map_err(|error| with_log(error, &log))?;
+        Ok((proxy, urls, log))
+    }
+
+    fn urls(&self, process: &mut Process, count: usize) -> Result<Vec<String>> {
+        (0..count).map(|_| process.line("rtsp://", soon())).collect()
+    }
+
+    fn start_readers(
+        &self,
+        case: &Case,
+        urls: &[String],
+        watch: u32,
+        is_proxy: bool,
+        record: bool,
+    ) -> Result<Measured> {
+        let audiences = case.audiences();
+        let window = case.window(self.seconds);
+        let mut command = Command::new(&self.own);
+        command.args(["readers", "--over", &case.over.to_string(), "--watch", &watch.to_string()]);
+        command.args(["--seconds", &window.as_secs().to_string()]);
+        for (url, count) in urls.iter().zip(&audiences) {
+            let start = if is_proxy { "?start=instant" } else { "" };
+            command.args(["--url", &format!("{url}{start}"), "--count", &count.to_string()]);
+        }
+        if self.joined {
+            command.arg("--joined");
+        }
+        let total: usize = audiences.iter().sum();
+        if is_proxy && total >= MANY {
+            command.args(["--settle", "1000"]);
+        }
+        if is_proxy {
+            command.arg("--wait-for-key");
+        }
+        if record {
+            let (frames, period) = (case.source.gop, case.source.period());
+            command.arg("--record").arg(self.recording());
+            command.args(["--frames", &frames.to_string()]);
+            command.args(["--period", &period.as_millis().to_string()]);
+        } else if case.streams == 1 {
+            command.args(["--joining", &QUICKLY.as_millis().to_string()]);
+        }
+        match case.what {
+            What::Joins { joining, rounds } if is_proxy => {
+                command.args(["--join", &joining.to_string(), "--rounds", &rounds.to_string()]);
+            }
+            What::Memory { .. } if is_proxy => {
+                command.arg("--ask-log");
+            }
+            _ => {}
+        }
+        let mut readers = Process::start("the readers", &mut command, None)?;
+        let line = readers.line("{", clock::mono() + READERS + window)?;
+        readers.stop(None)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.folder.join("recording.json")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _left = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// What the proxy said of its logs' memory when it was asked.
+fn log_bytes(log: &str) -> Option<u64> {
+    let line = log.lines().rev().find(|line| line.contains("log memory"))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("bytes="))?.parse().ok()
+}
+
+fn soon() -> Instant {
+    clock::mono() + START
+}
+
+/// A port that nobody listens on at the moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn with_log(error: anyhow::Error, log: &Path) -> anyhow::Error {
+    let said = fs::read_to_string(log).unwrap_or_default();
+    let last: Vec<&str> = said.lines().rev().take(10).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    error.context(format!("the proxy's log ends:\n{}\n", last.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_logs_is_read_from_the_last_line_that_tells() {
+        let log = "2026 INFO log memory bytes=5 streams=1\nother bytes=7\n\
+                   2026 INFO log memory bytes=1234 streams=2 readers=3\nend\n";
+        assert_eq!(log_bytes(log), Some(1234));
+        assert_eq!(log_bytes("bytes=7"), None);
+    }
+}
