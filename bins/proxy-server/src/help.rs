@@ -19,6 +19,14 @@ test camera is served as `demo`. `check` says whether a configuration file is
 good without serving it.
 ";
 
+const SIGNALS: &str = "
+Signals:
+  USR1         logs what the media kept takes in memory (`log memory bytes=N
+               streams=N readers=N budget=N`), a line per stream and one per
+               reader that lags
+  TERM, INT    end, with goodbyes to readers and backends
+";
+
 const EXAMPLES: &str = "
 Examples:
   proxy-server rtsp://192.168.1.20/stream1
@@ -39,6 +47,7 @@ pub(crate) fn help() -> String {
             }
         }
     }
+    out.push_str(SIGNALS);
     out.push_str(EXAMPLES);
     out
 }

@@ -7,22 +7,24 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Says so if the kernel granted less than a backend's bursts need.
 pub(crate) fn receive_buffer(granted: usize, wanted: usize) {
     static ONCE: Once = Once::new();
-    buffer(&ONCE, "net.core.rmem_max", granted, wanted);
+    let what = "media from backends over UDP may be lost when it comes in bursts";
+    buffer(&ONCE, "net.core.rmem_max", what, granted, wanted);
 }
 
 /// Says so if the kernel granted less than bursts to many readers need.
 pub(crate) fn send_buffer(granted: usize, wanted: usize) {
     static ONCE: Once = Once::new();
-    buffer(&ONCE, "net.core.wmem_max", granted, wanted);
+    let what = "media to many readers over UDP may be late or lost when it comes in bursts";
+    buffer(&ONCE, "net.core.wmem_max", what, granted, wanted);
 }
 
-fn buffer(once: &Once, sysctl: &str, granted: usize, wanted: usize) {
+fn buffer(once: &Once, sysctl: &str, what: &str, granted: usize, wanted: usize) {
     if granted < wanted {
         once.call_once(|| {
             tracing::warn!(
                 granted,
                 wanted,
-                "the kernel limits UDP buffers, bursts may be lost: sysctl -w {sysctl}={wanted}"
+                "the kernel limits socket buffers, and {what}: sysctl -w {sysctl}={wanted}"
             );
         });
     }

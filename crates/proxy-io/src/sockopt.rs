@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Unsent bytes that the kernel may hold for a TCP reader. Without a bound it swallows megabytes
@@ -70,7 +72,10 @@ pub(crate) fn udp(address: SocketAddr, shared: bool) -> io::Result<std::net::Udp
 /// Asks for a receive buffer; returns what the kernel granted.
 pub(crate) fn receive_buffer(socket: &std::net::UdpSocket, wanted: usize) -> io::Result<usize> {
     let sock = SockRef::from(socket);
-    sock.set_recv_buffer_size(wanted)?;
+    // Beyond net.core.rmem_max only for who may administer the network.
+    if setsockopt(socket, RcvBufForce, &wanted).is_err() {
+        sock.set_recv_buffer_size(wanted)?;
+    }
     // Linux counts its own bookkeeping and answers with twice the figure.
     Ok(sock.recv_buffer_size()? / 2)
 }
@@ -78,7 +83,9 @@ pub(crate) fn receive_buffer(socket: &std::net::UdpSocket, wanted: usize) -> io:
 /// Asks for a send buffer; returns what the kernel granted.
 pub(crate) fn send_buffer(socket: &std::net::UdpSocket, wanted: usize) -> io::Result<usize> {
     let sock = SockRef::from(socket);
-    sock.set_send_buffer_size(wanted)?;
+    if setsockopt(socket, SndBufForce, &wanted).is_err() {
+        sock.set_send_buffer_size(wanted)?;
+    }
     Ok(sock.send_buffer_size()? / 2)
 }
 
@@ -123,6 +130,18 @@ mod tests {
         let port = rtp.local_addr()?.port();
         assert_eq!(port % 2, 0);
         assert_eq!(rtcp.local_addr()?.port(), port + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_kernel_granted_is_told_in_the_terms_it_was_asked_for() -> io::Result<()> {
+        let socket = udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false)?;
+        for wanted in [32 << 10, 128 << 10] {
+            assert_eq!(receive_buffer(&socket, wanted)?, wanted);
+            assert_eq!(send_buffer(&socket, wanted)?, wanted);
+        }
+        // More than any kernel has: whoever asks learns what there is.
+        assert!(receive_buffer(&socket, 1 << 30)? >= 128 << 10);
         Ok(())
     }
 
