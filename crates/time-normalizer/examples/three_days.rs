@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
 
 /// One plot; the allowed range fills it.
 fn panel(svg: &mut String, top: i32, title: &str, range: f64, lines: &[(i64, &[(f64, f64)])]) {
-    let x = |hours: f64| 50.0 + hours * 640.0 / HOURS as f64;
+    let x = |hours: f64| 50.0 + hours * 625.0 / HOURS as f64;
     let y = |value: f64| f64::from(top) + 90.0 - value * 60.0 / range;
     let mut put = |text: String| {
         svg.push_str(&text);
@@ -44,7 +44,7 @@ fn panel(svg: &mut String, top: i32, title: &str, range: f64, lines: &[(i64, &[(
     for value in [-range, 0.0, range] {
         let y = y(value);
         put(format!(
-            r##"<path d="M50 {y}H690" stroke="#ccc"/><text fill="#333" x="10" y="{}">{value:+}</text>"##,
+            r##"<path d="M50 {y}H675" stroke="#ccc"/><text fill="#333" x="10" y="{}">{value:+}</text>"##,
             y + 4.0
         ));
     }

@@ -44,14 +44,6 @@ impl Window {
         }
     }
 
-    /// From here on, so many ticks more are expected.
-    pub(crate) fn expect_more(&mut self, ticks: i64) {
-        if self.packets > 0 {
-            let best = i64::from(self.best).saturating_sub(ticks);
-            self.best = best.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-        }
-    }
-
     /// What was heard, if it is enough to be relied on.
     fn close(&mut self) -> Option<i32> {
         self.age = self.age.saturating_add(1);
@@ -96,27 +88,27 @@ impl Drift {
         for track in tracks.iter_mut() {
             track.heard = track.window.close().map(|best| track.fitting.nanos(best));
         }
-        let heard = || tracks.iter().filter_map(|track| Some((track.heard?, track.extra)));
+        // What each track says, and how late it usually is.
+        let heard = || tracks.iter().filter_map(|track| Some((track.late, track.heard?)));
         // The track that is usually first is relied on most; none may be before the first.
-        let usual = heard().filter_map(|(heard, extra)| Some((extra?, heard))).min();
-        let earliest = heard().map(|(heard, _)| heard).max();
-        let error = match (usual, earliest) {
-            (Some((extra, heard)), Some(earliest)) => earliest.max(heard + extra),
-            (None, Some(earliest)) => earliest,
-            (_, None) => return,
-        };
+        let usual = heard().min().map(|(_, heard)| heard);
+        let earliest = heard().map(|(late, heard)| heard - late).max();
+        let Some(error) = usual.max(earliest) else { return };
         for track in tracks.iter_mut() {
-            let Some(heard) = track.heard.take() else { continue };
-            let extra = (error - heard).max(0);
-            if track.is_aligned() {
-                let known = track.extra.unwrap_or(extra);
-                track.extra = Some(known + (extra - known) / EXTRA_PARTS);
+            let Some(heard) = track.heard else { continue };
+            track.was_heard = true;
+            if track.reports.was_aligned {
+                let later = (error - heard) / LATE_PARTS;
+                track.late += later.clamp(-LATE_STEP, LATE_STEP);
             } else {
                 // No report ties it to the others: its times come from its own arrivals.
                 track.align.correct(now, heard - error);
-                track.extra = None;
             }
         }
+        // When all are late, none is.
+        let known = || tracks.iter().filter(|track| track.was_heard);
+        let least = known().map(|track| track.late).min().unwrap_or(0).clamp(0, LATE_STEP);
+        tracks.iter_mut().for_each(|track| track.late -= least);
         self.ahead.correct(now, error);
     }
 }
@@ -131,6 +123,9 @@ const MIN_PACKETS: u32 = 8;
 const MAX_AGE: u8 = 12;
 
 /// A track's usual lateness moves by one part in so many per window.
-const EXTRA_PARTS: i64 = 8;
+const LATE_PARTS: i64 = 8;
+
+/// By how much that changes per window at most: as slowly as what it is to make up for.
+const LATE_STEP: i64 = 1_000_000;
 
 const FOLLOW: Law = Law { limit: ppm(500), settle: 20 * NANOS, learns: true };

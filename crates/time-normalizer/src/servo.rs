@@ -74,6 +74,12 @@ impl Servo {
         (self.correction, self.until) = (0, instant);
     }
 
+    /// Stays where it is from here on, and forgets the rate that was learnt.
+    pub(crate) fn hold(&mut self, instant: i64) {
+        self.jump(instant, 0);
+        self.rate = 0;
+    }
+
     fn settle_at(&mut self, instant: i64) {
         self.value = self.at(instant);
         self.since = instant;

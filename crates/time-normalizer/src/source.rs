@@ -38,6 +38,8 @@ struct Line {
 struct Doubt {
     off: i64,
     reports: u32,
+    /// Whether the reference is among those that say so.
+    by_reference: bool,
 }
 
 /// A report whose RTP timestamp fits the stream.
@@ -112,17 +114,21 @@ impl SourceClock {
             }
             (self.is_known, self.reference) = (true, Some(index));
             if let Some(track) = tracks.get_mut(index) {
-                track.reports.aligned_at = Some(now);
+                track.tie(now);
                 track.reports.waiting = Some(Sample { at: now, off });
             }
             return Shown::First { stepped: None };
         }
         if self.reference.is_none() {
-            return self.resume(reading, unsteered, tracks);
+            // No track is left that the others were aligned with.
+            self.begin(reading, tracks);
+            return Shown::First { stepped: Some(unsteered).filter(|by| by.abs() > MAX_APART) };
         }
         self.choose_reference(index, now, tracks);
         let is_reference = self.reference == Some(index);
-        if let Some(stepped) = self.judge(now, unsteered, is_reference, tracks) {
+        // One that is not tied to the others yet says nothing about the clock.
+        let may_judge = is_reference || tracks.get(index).is_some_and(Track::is_aligned);
+        if may_judge && let Some(stepped) = self.judge(now, unsteered, is_reference, tracks) {
             // All tracks' samples lie beside a line that is gone.
             for track in tracks.iter_mut() {
                 track.reports.waiting = None;
@@ -132,7 +138,7 @@ impl SourceClock {
             if let Some(track) = tracks.get_mut(index) {
                 track.reports.waiting = Some(sample);
                 if is_reference {
-                    track.reports.aligned_at.get_or_insert(now);
+                    track.tie(now);
                 }
             }
             return Shown::Stepped(stepped);
@@ -154,26 +160,9 @@ impl SourceClock {
             track.reports.waiting = None;
         }
         if let Some(track) = tracks.get_mut(track) {
-            track.reports.aligned_at = Some(now);
+            track.tie(now);
             track.reports.waiting = Some(Sample { at: now, off: 0 });
         }
-    }
-
-    /// No track is left that the others were aligned with: this one is put back onto the line.
-    fn resume(&mut self, reading: Reading, unsteered: i64, tracks: &mut [Track]) -> Shown {
-        let Reading { track: index, now, .. } = reading;
-        let (Some(line), true) = (&self.line, unsteered.abs() <= MAX_APART) else {
-            self.begin(reading, tracks);
-            return Shown::First { stepped: Some(unsteered) };
-        };
-        let off = line.steer.at(now);
-        if let Some(track) = tracks.get_mut(index) {
-            track.realign(now, -unsteered);
-            track.reports.aligned_at = Some(now);
-            track.reports.waiting = Some(Sample { at: now, off });
-        }
-        self.reference = Some(index);
-        Shown::First { stepped: None }
     }
 
     /// One that has fallen silent is no reference.
@@ -204,9 +193,10 @@ impl SourceClock {
         }
         let doubt = match self.doubt {
             Some(doubt) if (doubt.off - unsteered).abs() <= NEAR / 2 => {
-                Doubt { reports: doubt.reports + 1, ..doubt }
+                let by_reference = doubt.by_reference || is_reference;
+                Doubt { reports: doubt.reports + 1, by_reference, ..doubt }
             }
-            _ => Doubt { off: unsteered, reports: 1 },
+            _ => Doubt { off: unsteered, reports: 1, by_reference: is_reference },
         };
         self.doubt = Some(doubt);
         if doubt.reports < BELIEVED || !is_reference {
@@ -235,7 +225,7 @@ impl SourceClock {
         let Some(line) = &mut self.line else { return Shown::Fits };
         let unsteered = sample.off - line.steer.at(now);
         let last = tracks.get_mut(index).and_then(|track| {
-            track.reports.aligned_at.get_or_insert(now);
+            track.tie(now);
             track.reports.waiting.replace(sample)
         });
         if unsteered.abs() > NEAR {
@@ -283,11 +273,14 @@ impl SourceClock {
         let drift = line.steer.drift_within(sample.at - reference.at);
         let apart = sample.off - reference.off - drift;
         if !track.is_aligned() {
+            if let Some(doubt) = self.doubt.filter(|doubt| doubt.by_reference) {
+                // Before or after the clock was set, if it was? The next ones will tell.
+                return Shown::Off(doubt.off);
+            }
             if apart.abs() > MAX_APART {
                 return Shown::Off(apart);
             }
             track.realign(sample.at, -apart);
-            track.reports.aligned_at = Some(sample.at);
             return Shown::First { stepped: None };
         }
         track.reports.waiting = Some(sample);

@@ -9,7 +9,7 @@ use rtp_rtcp::{ClockRate, Now, NtpTime, RtpTime, SenderInfo, Ssrc};
 
 use crate::{
     Lie, LieCounts, RefitCause, ReportPair, Shift, TimeEvent, Verdict,
-    drift::Drift,
+    drift::{Drift, Window},
     fit::{Heard, NANOS},
     ntp::{moved, nanos_between},
     report::doubt_time_of_day,
@@ -211,7 +211,7 @@ impl Timeline {
         let common = elapsed + self.drift.ahead(elapsed);
         let index = track;
         let Some(track) = self.tracks.get_mut(index.0) else { return timestamp };
-        let expected = track.fitting.at(track.own(elapsed, common));
+        let expected = track.fitting.at(track.expected(elapsed, common));
         let (outgoing, heard) = track.fitting.stamp(elapsed, expected, ssrc, timestamp);
         match heard {
             Heard::Near(departure) => track.window.on_arrival(departure),
@@ -256,8 +256,9 @@ impl Timeline {
         }
         let heard = track::Heard { at: elapsed, ntp: info.ntp, rtp: info.rtp };
         let last = track.reports.last.replace(heard);
-        let is_slow =
-            last.is_some_and(|last| is_at_another_rate(last, heard, track.fitting.rate()));
+        if last.is_some_and(|last| is_at_another_rate(last, heard, track.fitting.rate())) {
+            return self.lie(elapsed, index, Lie::ClockRate);
+        }
 
         let at = common + departure - track.fitting.behind_tick(own);
         let reading = Reading { track: index.0, now: elapsed, at, ntp: info.ntp };
@@ -281,7 +282,6 @@ impl Timeline {
                 self.tell(elapsed, TimeEvent::Realigned { track, by: Shift::from_nanos(by) });
                 Verdict::Fits
             }
-            Shown::Off(_) if is_slow => self.lie(elapsed, index, Lie::ClockRate),
             Shown::Off(by) if by.abs() >= LEAST_CLOCK_STEP => {
                 self.lie(elapsed, index, Lie::ClockStep)
             }
@@ -398,13 +398,9 @@ impl Timeline {
         let (cause, gap) = match heard {
             Heard::Near(_) | Heard::Nothing => return,
             Heard::Ahead(ticks) => {
+                // Its times come from its arrivals again.
                 let ahead = track.fitting.nanos(ticks as i32);
-                if track.is_aligned() {
-                    self.be_ahead(elapsed, ahead);
-                } else {
-                    track.align.jump(elapsed, ahead);
-                    track.expect_more(ahead);
-                }
+                track.align.jump(elapsed, ahead);
                 (RefitCause::Ahead, 0)
             }
             Heard::Refit(cause, gap) => (cause, gap),
@@ -415,11 +411,11 @@ impl Timeline {
         };
         let Some(track) = self.tracks.get_mut(index.0) else { return };
         let gap = Shift::from_nanos(track.fitting.nanos(gap));
-        if cause != RefitCause::Ahead {
-            track.forget();
-            track.window.on_arrival(0);
-            self.source.forget(index.0, &self.tracks);
-        }
+        let last = track.reports.last.filter(|_| cause == RefitCause::Ahead);
+        track.forget();
+        track.reports.last = last;
+        track.window.on_arrival(0);
+        self.source.forget(index.0, &self.tracks);
         if cause == RefitCause::Session {
             self.stats.sessions += 1;
             if !self.source.is_known {
@@ -431,9 +427,7 @@ impl Timeline {
         if cause != RefitCause::Session || gap != Shift::default() {
             self.tell(elapsed, TimeEvent::Refitted { track: index, cause, gap });
         }
-        if cause != RefitCause::Ahead {
-            self.take_early(now, elapsed, index, ssrc);
-        }
+        self.take_early(now, elapsed, index, ssrc);
     }
 
     /// A report that came before the packets it belongs to.
@@ -447,27 +441,27 @@ impl Timeline {
         }
     }
 
-    /// A track's first report sets the times at once: if packets have come earlier than those
-    /// that the timeline was fitted to, it is they that were not late.
+    /// A track's first report sets the times at once: if its packets have come before the instant
+    /// that they stand for, it is those that the timeline was fitted to that were late.
     fn be_on_time(&mut self, now: i64, first: TrackIndex) {
         let Some(track) = self.tracks.get(first.0).filter(|track| track.window.packets > 0) else {
             return;
         };
-        let ahead = track.fitting.nanos(track.window.best);
-        if ahead >= LEAST_HASTE {
-            self.be_ahead(now, ahead);
+        let best = track.fitting.nanos(track.window.best);
+        let before_its_time = best - track.late;
+        if !(LEAST_HASTE..=MOST_HASTE).contains(&before_its_time) {
+            return;
         }
-    }
-
-    /// All tracks that are tied to each other are ahead of what was thought.
-    fn be_ahead(&mut self, now: i64, by: i64) {
-        self.drift.jump(now, by);
-        for track in &mut self.tracks {
-            if track.is_aligned() {
-                track.expect_more(by);
+        self.drift.jump(now, before_its_time);
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if index == first.0 {
+                track.late = 0;
+                track.window = Window::EMPTY;
+            } else if track.reports.was_aligned {
+                track.late += before_its_time;
             } else {
                 // Its times still come from its own arrivals.
-                track.align.jump(now, -by);
+                track.align.jump(now, -before_its_time);
             }
         }
     }
@@ -534,8 +528,8 @@ fn is_at_another_rate(last: track::Heard, heard: track::Heard, rate: ClockRate) 
     let ticks = i64::from(heard.rtp.ahead_of(last.rtp));
     let counted = (i128::from(ticks) * i128::from(NANOS) / i128::from(rate.hz())) as i64;
     let is_right = told.saturating_sub(passed).unsigned_abs() <= (passed / 10).unsigned_abs();
-    let is_wrong = told.saturating_sub(counted).unsigned_abs() > (passed / 100).unsigned_abs();
-    passed >= NANOS && is_right && is_wrong
+    let least = (passed / 100).max(LEAST_RATE_ERROR).unsigned_abs();
+    passed >= NANOS && is_right && told.saturating_sub(counted).unsigned_abs() > least
 }
 
 /// The `nth` of numbers that look random (SplitMix64).
@@ -552,8 +546,14 @@ const MAX_REPORT_DISTANCE: i64 = 30 * NANOS;
 /// A smaller step is a pair of times that were not taken at the same instant.
 const LEAST_CLOCK_STEP: i64 = NANOS;
 
+/// Less than this between two reports is no other rate.
+const LEAST_RATE_ERROR: i64 = NANOS / 5;
+
 /// Less than this is left to be slewed.
 const LEAST_HASTE: i64 = 5_000_000;
+
+/// More than this is a report that is wrong.
+const MOST_HASTE: i64 = NANOS;
 
 /// The most events that are kept.
 pub const MAX_EVENTS: u32 = 32;

@@ -16,8 +16,12 @@ pub(crate) struct Track {
     /// What the track's time is ahead of the other tracks', so that all mean the same instant.
     pub(crate) align: Servo,
     pub(crate) window: Window,
-    /// How much later than the first track's the packets usually are that are least late.
-    pub(crate) extra: Option<i64>,
+    /// How long after the instant that they stand for the packets usually come that are least
+    /// late. It only says what is to be expected: what was wrong in a report does not make the
+    /// packets wrong.
+    pub(crate) late: i64,
+    /// Whether a window has ever closed with enough packets.
+    pub(crate) was_heard: bool,
     /// What the window that just closed has said.
     pub(crate) heard: Option<i64>,
     pub(crate) reports: Reports,
@@ -28,6 +32,8 @@ pub(crate) struct Track {
 pub(crate) struct Reports {
     /// When a report tied the track to the others.
     pub(crate) aligned_at: Option<i64>,
+    /// Whether one ever did: then the track's own arrivals do not move it against the others.
+    pub(crate) was_aligned: bool,
     /// The last report that could be read.
     pub(crate) last: Option<Heard>,
     /// A sample that waits for the next report of the reference track.
@@ -61,7 +67,8 @@ impl Track {
             fitting: Fitting::new(rate, base, max_step),
             align: Servo::new(ALIGN),
             window: Window::EMPTY,
-            extra: None,
+            late: 0,
+            was_heard: false,
             heard: None,
             reports: Reports::default(),
         }
@@ -72,7 +79,6 @@ impl Track {
         let early = self.reports.early;
         self.reports = Reports { early, ..Reports::default() };
         self.window = Window::EMPTY;
-        self.extra = None;
     }
 
     pub(crate) fn restart(&mut self) {
@@ -91,16 +97,28 @@ impl Track {
         common + self.align.at(now)
     }
 
-    /// Packets are expected to carry so much later a time from here on.
-    pub(crate) fn expect_more(&mut self, nanos: i64) {
-        self.window.expect_more(self.fitting.ticks(nanos));
+    /// The track's own time when a packet comes that took the usual time.
+    #[inline]
+    pub(crate) fn expected(&self, now: i64, common: i64) -> i64 {
+        self.own(now, common) - self.late
+    }
+
+    /// A report ties the track to the others: its own arrivals move it no more.
+    pub(crate) fn tie(&mut self, now: i64) {
+        if self.reports.aligned_at.is_none() {
+            self.reports.aligned_at = Some(now);
+        }
+        if !self.reports.was_aligned {
+            self.reports.was_aligned = true;
+            self.align.hold(now);
+        }
     }
 
     /// Moves the track against the others at once.
     pub(crate) fn realign(&mut self, now: i64, by: i64) {
+        self.tie(now);
         self.align.jump(now, by);
-        self.expect_more(by);
-        self.extra = None;
+        self.late += by;
         self.reports.waiting = None;
         self.reports.residuals = [None; 3];
     }
