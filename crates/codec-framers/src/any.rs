@@ -8,7 +8,7 @@ use crate::framer::{Framer, PassFramer};
 use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
-use crate::{h264, h265, h266, mp2t, opaque};
+use crate::{h264, h265, h266, mp2t, mpeg4, mpv, opaque, vp8};
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
 /// the one at hand.
@@ -35,6 +35,9 @@ any!(DepacketizerOf: dyn Depacketizer {
     H264(h264::Depacketizer),
     H265(h265::Depacketizer),
     H266(h266::Depacketizer),
+    Mpeg4(mpeg4::Depacketizer),
+    Mpv(mpv::Depacketizer),
+    Vp8(vp8::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
@@ -43,6 +46,7 @@ any!(FramerOf: dyn Framer {
     H264(h264::Framer),
     H265(h265::Framer),
     H266(h266::Framer),
+    Mpeg4(mpeg4::Framer),
     Pass(PassFramer),
 });
 
@@ -52,6 +56,7 @@ impl FramerOf {
             Self::H264(inner) => inner,
             Self::H265(inner) => inner,
             Self::H266(inner) => inner,
+            Self::Mpeg4(inner) => inner,
             Self::Pass(inner) => inner,
         }
     }
@@ -61,6 +66,9 @@ any!(PacketizerOf: dyn Packetizer {
     H264(h264::Packetizer),
     H265(h265::Packetizer),
     H266(h266::Packetizer),
+    Mpeg4(mpeg4::Packetizer),
+    Mpv(mpv::Packetizer),
+    Vp8(vp8::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -79,6 +87,9 @@ impl AnyDepacketizer {
             "H264" => D::H264(h264::Depacketizer::new(format, limits)),
             "H265" | "HEVC" => D::H265(h265::Depacketizer::new(format, limits)),
             "H266" | "VVC" => D::H266(h266::Depacketizer::new(format, limits)),
+            "MP4V-ES" => D::Mpeg4(mpeg4::Depacketizer::new(format, limits)),
+            "MPV" => D::Mpv(mpv::Depacketizer::new(limits)),
+            "VP8" => D::Vp8(vp8::Depacketizer::new(limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -118,6 +129,7 @@ impl AnyFramer {
             "H264" => F::H264(h264::Framer::new(format)),
             "H265" | "HEVC" => F::H265(h265::Framer::new(format)),
             "H266" | "VVC" => F::H266(h266::Framer::new(format)),
+            "MP4V-ES" => F::Mpeg4(mpeg4::Framer::new(format)),
             _ => F::Pass(PassFramer::default()),
         })
     }
@@ -155,6 +167,9 @@ impl AnyPacketizer {
             "H264" => P::H264(h264::Packetizer::for_format(format)),
             "H265" | "HEVC" => P::H265(h265::Packetizer::for_format(format)),
             "H266" | "VVC" => P::H266(h266::Packetizer::for_format(format)),
+            "MP4V-ES" => P::Mpeg4(mpeg4::Packetizer),
+            "MPV" => P::Mpv(mpv::Packetizer),
+            "VP8" => P::Vp8(vp8::Packetizer::default()),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

@@ -115,6 +115,11 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// Bytes as hexadecimal digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Decodes hexadecimal digits; `None` for anything else.
 pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.trim().as_bytes();

@@ -5,3 +5,4 @@
 mod common;
 mod h264;
 mod h265;
+mod simple;

@@ -1,4 +1,4 @@
-//! MPEG-4 Visual (RFC 6416, `MP4V-ES`).
+//! What one payload of MPEG-4 Visual tells.
 
 use sdp::Format;
 

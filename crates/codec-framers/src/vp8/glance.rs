@@ -1,4 +1,4 @@
-//! VP8 (RFC 7741).
+//! What one payload of VP8 tells.
 
 use crate::glance::Glance;
 
@@ -10,7 +10,7 @@ pub(crate) fn look(payload: &[u8]) -> Glance {
 }
 
 /// Whether the packet begins a frame, and what follows the descriptor (section 4.2).
-fn read_descriptor(payload: &[u8]) -> Option<(bool, &[u8])> {
+pub(super) fn read_descriptor(payload: &[u8]) -> Option<(bool, &[u8])> {
     let (&first, mut rest) = payload.split_first()?;
     let start = first & 0x10 != 0 && first & 0x07 == 0;
     if first & 0x80 != 0 {

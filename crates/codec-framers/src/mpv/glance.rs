@@ -1,4 +1,4 @@
-//! MPEG-1 and MPEG-2 video (RFC 2250, `MPV`).
+//! What one payload of MPEG video tells.
 
 use crate::glance::Glance;
 use crate::nal::skip;

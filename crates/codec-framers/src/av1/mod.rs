@@ -1,0 +1,3 @@
+//! AV1 (RTP Payload Format For AV1).
+
+pub(crate) mod glance;

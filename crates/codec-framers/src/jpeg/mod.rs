@@ -1,0 +1,3 @@
+//! Motion JPEG (RFC 2435).
+
+pub(crate) mod glance;

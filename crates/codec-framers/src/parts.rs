@@ -1,0 +1,180 @@
+//! Units that are parts of payloads, put one behind the other: what formats share in which each
+//! payload is a header and a piece of a picture.
+
+use bytes::Bytes;
+
+use crate::access_unit::AccessUnit;
+use crate::assembly::Assembly;
+use crate::depacketizer::{DepacketizeError, Depacketizer, Limits};
+use crate::packet::Packet;
+
+/// What one payload has of a unit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    /// Bytes that the payload stands for but does not hold.
+    pub(crate) prefix: Bytes,
+    pub(crate) body: Bytes,
+    /// The unit begins here.
+    pub(crate) begins: bool,
+    /// What is here cannot follow a picture in the same unit.
+    pub(crate) splits: bool,
+    /// There is part of a picture, not only what goes before it.
+    pub(crate) picture: bool,
+    /// A decoder can start at this unit.
+    pub(crate) key: bool,
+}
+
+/// What differs between such formats.
+pub(crate) trait PartFormat {
+    /// Whether a decoder finds its way behind a hole. If not, what follows one is left out, and
+    /// so is a unit without its beginning.
+    const RESUMES: bool;
+
+    /// Takes a payload apart. `open` is the unit so far, if this packet goes on with it without
+    /// a loss; its last bytes may be changed.
+    fn part(
+        &mut self,
+        packet: &Packet,
+        open: Option<&mut AccessUnit>,
+    ) -> Result<Part, DepacketizeError>;
+}
+
+/// Puts parts together.
+#[derive(Clone, Debug)]
+pub(crate) struct PartDepacketizer<F> {
+    format: F,
+    assembly: Assembly,
+    has_picture: bool,
+    /// Whether the rest of the open unit is of no use.
+    torn: bool,
+}
+
+impl<F: PartFormat> PartDepacketizer<F> {
+    pub(crate) fn new(format: F, limits: Limits) -> Self {
+        Self { format, assembly: Assembly::new(limits), has_picture: false, torn: false }
+    }
+
+    fn open(&mut self, packet: &Packet) -> bool {
+        let opened = self.assembly.arrive(packet);
+        if opened {
+            self.has_picture = false;
+            self.torn = false;
+        }
+        opened
+    }
+
+    fn take(&mut self, packet: &Packet) -> Result<(), DepacketizeError> {
+        let goes_on = self.assembly.has_bytes()
+            && !self.torn
+            && packet.lost == 0
+            && self.assembly.unit().timestamp == packet.timestamp;
+        let open = goes_on.then(|| self.assembly.unit());
+        let part = match self.format.part(packet, open) {
+            Ok(part) => part,
+            Err(error) => {
+                self.open(packet);
+                self.assembly.damage();
+                self.torn = !F::RESUMES;
+                return Err(error);
+            }
+        };
+        let same = self.assembly.is_open() && self.assembly.unit().timestamp == packet.timestamp;
+        if same && part.splits && self.has_picture {
+            if packet.lost > 0 {
+                self.assembly.damage();
+            }
+            self.assembly.finish();
+        }
+        let opened = self.open(packet);
+        if opened && part.begins {
+            self.assembly.begins_intact();
+        } else if opened {
+            self.assembly.damage();
+            self.torn = !F::RESUMES;
+        } else if packet.lost > 0 {
+            self.torn |= !F::RESUMES;
+        }
+        if self.torn {
+            return match opened {
+                true => Err(DepacketizeError::Orphaned("the beginning of a picture")),
+                false => Ok(()),
+            };
+        }
+        self.has_picture |= part.picture;
+        self.assembly.unit().key |= part.key;
+        self.assembly.push(part.prefix)?;
+        self.assembly.push(part.body)
+    }
+}
+
+impl<F: PartFormat> Depacketizer for PartDepacketizer<F> {
+    fn push(&mut self, packet: Packet) -> Result<(), DepacketizeError> {
+        let took = self.take(&packet);
+        // Nothing ends before its picture.
+        if packet.marker && (self.has_picture || self.torn) {
+            self.assembly.finish();
+        }
+        took
+    }
+
+    fn poll(&mut self) -> Option<AccessUnit> {
+        self.assembly.poll()
+    }
+
+    fn flush(&mut self) {
+        self.assembly.flush();
+    }
+}
+
+/// A public depacketizer around a [`PartFormat`].
+macro_rules! part_depacketizer {
+    ($(#[$doc:meta])* $format:ty, $new:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct Depacketizer($crate::parts::PartDepacketizer<$format>);
+
+        impl Depacketizer {
+            /// Before the first packet.
+            pub fn new(limits: $crate::depacketizer::Limits) -> Self {
+                Self($crate::parts::PartDepacketizer::new($new, limits))
+            }
+        }
+
+        impl $crate::depacketizer::Depacketizer for Depacketizer {
+            fn push(
+                &mut self,
+                packet: $crate::packet::Packet,
+            ) -> Result<(), $crate::depacketizer::DepacketizeError> {
+                self.0.push(packet)
+            }
+
+            fn poll(&mut self) -> Option<$crate::access_unit::AccessUnit> {
+                self.0.poll()
+            }
+
+            fn flush(&mut self) {
+                self.0.flush();
+            }
+        }
+    };
+}
+
+pub(crate) use part_depacketizer;
+
+/// The places of all start codes (00 00 01) and the byte behind each.
+pub(crate) fn start_codes(slices: crate::slices::Slices<'_>) -> Vec<(usize, u8)> {
+    let mut found = Vec::new();
+    // The last three bytes, the newest lowest.
+    let mut last = u32::MAX;
+    let mut at = 0;
+    for slice in slices.as_slices() {
+        for &byte in slice.iter() {
+            if last & 0x00ff_ffff == 1 {
+                found.push((at - 3, byte));
+            }
+            last = last << 8 | u32::from(byte);
+            at += 1;
+        }
+    }
+    found
+}

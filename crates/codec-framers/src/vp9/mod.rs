@@ -1,0 +1,3 @@
+//! VP9 (RFC 9628).
+
+pub(crate) mod glance;

@@ -1,0 +1,75 @@
+//! Formats in which each payload is a header and a piece of a picture.
+
+use codec_framers::{AccessUnit, AnyFramer, Framer};
+use proptest::prelude::*;
+use rtp_rtcp::RtpTime;
+
+use crate::common::{assert_loss_is_survived, assert_round_trip, hex, video};
+
+/// A format with the beginnings of a key picture and of another one.
+#[derive(Clone, Copy)]
+struct Simple {
+    map: &'static str,
+    fmtp: &'static str,
+    key: &'static [u8],
+    other: &'static [u8],
+}
+
+const FORMATS: [Simple; 3] = [
+    Simple {
+        map: "MP4V-ES",
+        fmtp: "",
+        key: &[0, 0, 1, 0xb0, 1, 0, 0, 1, 0x20, 1, 2, 0, 0, 1, 0xb6, 0x10],
+        other: &[0, 0, 1, 0xb6, 0x50],
+    },
+    Simple {
+        map: "MPV",
+        fmtp: "",
+        key: &[0, 0, 1, 0xb3, 9, 0, 0, 1, 0xb8, 9, 0, 0, 1, 0, 0, 0x0f, 0xff, 0xf8, 9, 0, 0, 1, 1],
+        other: &[0, 0, 1, 0, 0, 0x57, 0xff, 0xfa, 0x80, 9, 0, 0, 1, 1],
+    },
+    Simple { map: "VP8", fmtp: "", key: &[0x10, 2], other: &[0x31, 2] },
+];
+
+fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
+    let unit = (any::<bool>(), proptest::collection::vec(1_u8.., 1..2000));
+    (0..FORMATS.len(), proptest::collection::vec(unit, 1..6)).prop_map(|(format, units)| {
+        let Simple { key: keys, other, .. } = &FORMATS[format];
+        let units = (1..).zip(units).map(|(at, (key, body))| {
+            let head = if key { keys } else { other };
+            AccessUnit::of(RtpTime(at * 3000), key, [head, body.as_slice()].concat())
+        });
+        (format, units.collect())
+    })
+}
+
+proptest! {
+    #[test]
+    fn units_survive_any_limit((format, units) in units(), limit in 64_usize..1500) {
+        let Simple { map, fmtp, .. } = FORMATS[format];
+        assert_round_trip(&video(map, fmtp), &units, limit);
+    }
+
+    #[test]
+    fn loss_breaks_only_what_it_hits((format, units) in units(), limit in 64_usize..900, kept: u64) {
+        let Simple { map, fmtp, .. } = FORMATS[format];
+        assert_loss_is_survived(&video(map, fmtp), &units, limit, |at| kept >> (at % 64) & 1 == 1);
+    }
+}
+
+#[test]
+fn the_configuration_is_put_before_a_key_plane_that_lacks_it() {
+    let config = "000001b001000001b509000001000000012000c8";
+    let (kind, format) = video("MP4V-ES", &format!("config={config}"));
+    let mut framer = AnyFramer::for_format(&kind, &format);
+    let mut frame = |key, bytes: &str| {
+        let unit = framer.frame(AccessUnit::of(RtpTime(1), key, hex(bytes))).expect("a unit");
+        unit.data().to_vec()
+    };
+    assert_eq!(frame(true, "000001b61060"), hex(&format!("{config}000001b61060")));
+    assert_eq!(frame(false, "000001b65060"), hex("000001b65060"));
+    let with = "000001b003000001000000012000c9000001b61060";
+    assert_eq!(frame(true, with), hex(with));
+    assert_eq!(frame(true, "000001b61060"), hex(with));
+    assert_eq!(framer.parameters(), [("config", String::from("000001b003000001000000012000c9"))]);
+}
