@@ -16,7 +16,7 @@ use crate::ReaderKey;
 use crate::batch::{EntryKind, MAX_DATAGRAM_BYTES, Run};
 use crate::limits::FanOutLimits;
 use crate::live_point::LivePoint;
-use crate::log::{Log, Newest, Place};
+use crate::log::{Entry, Log, Newest, Place};
 use crate::seats::{Seat, Seats};
 use crate::sending::Sending;
 use crate::track::TrackId;
@@ -43,6 +43,8 @@ struct Burst<A> {
     track: TrackId,
     seats: Seats<A>,
     live: LivePoint,
+    /// The end of the log when the live point was taken: later packets are not before it.
+    until: u64,
     place: Place,
     /// What is being sent from there, and to how many of the readers it has been.
     run: Option<BurstRun>,
@@ -146,6 +148,7 @@ impl<A: Copy> Bursts<A> {
             // Nothing of it has been sent, so live may be later for those who came before.
             if unit.live.0.ahead_of(burst.live.0) > 0 {
                 burst.live = unit.live;
+                burst.until = joined;
             }
             burst.seats.push_live(seat);
             return;
@@ -158,6 +161,7 @@ impl<A: Copy> Bursts<A> {
                 track: unit.track,
                 seats,
                 live: unit.live,
+                until: joined,
                 place: unit.begins,
                 run: None,
                 done: 0,
@@ -199,32 +203,26 @@ impl<A: Copy> Bursts<A> {
         std::mem::take(&mut self.by_due).into_values().map(Burst::end)
     }
 
-    /// The oldest entry of the log is about to go: who still needs it does not go on in the middle
-    /// of a unit.
-    pub(crate) fn lose_oldest(&mut self, shared: &mut Shared<'_>, main: &Sending) -> Vec<Left<A>> {
+    /// The oldest entry of the log is about to go: who still needs it loses it, and who has not
+    /// begun would begin in the middle of a unit, so it is returned.
+    pub(crate) fn lose_oldest(&mut self, shared: &mut Shared<'_>) -> SmallVec<[Left<A>; 1]> {
         let base = shared.log.base();
-        let mut left = Vec::new();
+        let mut left = SmallVec::new();
         if self.lowest > base {
             return left;
         }
         let Some(entry) = shared.log.get(base) else { return left };
-        let mut gone = SmallVec::<[Due; 4]>::new();
         self.lowest = u64::MAX;
-        for (due, burst) in &mut self.by_due {
-            if burst.place.pos <= base && !burst.wants(entry.batch.track(), entry.is_media(), base)
-            {
-                burst.place = Place::at(base + 1);
-            }
+        self.by_due.retain(|_, burst| {
             if burst.place.pos <= base {
-                gone.push(*due);
-            } else {
-                self.lowest = self.lowest.min(burst.place.pos);
+                let seats = burst.lose(entry, base, shared);
+                if !seats.is_empty() {
+                    left.push((burst.track, seats));
+                }
             }
-        }
-        for burst in gone.iter().filter_map(|due| self.by_due.remove(due)) {
-            burst.count_lost(shared, main);
-            left.push(burst.end());
-        }
+            self.lowest = self.lowest.min(burst.place.pos);
+            !burst.seats.is_empty()
+        });
         left
     }
 
@@ -400,7 +398,11 @@ impl<A: Copy> Burst<A> {
                 if is_sendable {
                     let begin = out.len();
                     out.extend_from_slice(packet);
-                    out.get_mut(begin..).into_iter().for_each(|copy| self.live.patch(copy));
+                    if run.end.pos < self.until
+                        && let Some(copy) = out.get_mut(begin..)
+                    {
+                        self.live.patch(copy);
+                    }
                     run.segment = if run.packets == 0 { packet.len() } else { run.segment };
                     run.packets += 1;
                     run.last = batch.ext_seq(index);
@@ -415,24 +417,36 @@ impl<A: Copy> Burst<A> {
         run
     }
 
-    /// Counts what its readers will not get: everything up to the group's place.
-    fn count_lost(&self, shared: &mut Shared<'_>, main: &Sending) {
-        let from = |place: Place| -> u64 {
-            let end = main.place.pos + u64::from(!main.is_at_border());
-            let entries = (place.pos..end).filter_map(|pos| Some((pos, shared.log.get(pos)?)));
-            let media = entries
-                .filter(|(_, entry)| entry.is_media() && entry.batch.track() == self.track)
-                .map(|(pos, entry)| {
-                    let from = if pos == place.pos { place.packet as usize } else { 0 };
-                    entry.batch.len().saturating_sub(from) as u64
-                });
-            media.sum()
-        };
-        let left = from(self.place);
-        let after_run = self.run.map_or(left, |run| from(run.end));
+    /// The entry at `base`, where it is, goes. Returns those that have had nothing of the unit.
+    fn lose(&mut self, entry: &Entry, base: u64, shared: &mut Shared<'_>) -> Vec<Seat<A>> {
+        if !self.wants(entry.batch.track(), entry.is_media(), base) {
+            self.place = Place::at(base + 1);
+            return Vec::new();
+        }
+        let mut left = Vec::new();
+        if self.last.is_none() {
+            left.extend(self.seats.take_after(self.done));
+        }
+        if let Some(run) = self.run.filter(|_| self.done > 0) {
+            let lost = if run.kind == EntryKind::Media { run.packets + run.skipped } else { 0 };
+            self.count_lost(lost, shared);
+            self.pass(&run);
+        }
+        if self.place.pos <= base {
+            let from = self.place.packet as usize;
+            let lost = if entry.is_media() { entry.batch.len().saturating_sub(from) } else { 0 };
+            self.count_lost(lost, shared);
+            self.run = None;
+            self.place = Place::at(base + 1);
+        }
+        left
+    }
+
+    /// Counts packets that readers do not get any more who have not been sent the run.
+    fn count_lost(&self, packets: usize, shared: &mut Shared<'_>) {
         let behind = shared.log.span();
-        for (index, who) in self.seats.who().iter().enumerate() {
-            shared.lose(who.key, if index < self.done { after_run } else { left }, behind);
+        for who in self.seats.who().iter().skip(self.done) {
+            shared.lose(who.key, packets as u64, behind);
         }
     }
 

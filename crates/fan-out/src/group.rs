@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use rtp_rtcp::ExtSeq;
 use smallvec::SmallVec;
 
 use crate::ReaderKey;
@@ -297,7 +298,7 @@ impl<A: Copy> Group<A> {
                 chase.sending.give_up(seats, entry, behind, shared);
             }
         }
-        for left in self.bursts.lose_oldest(shared, &self.main) {
+        for left in self.bursts.lose_oldest(shared) {
             self.offered = None;
             wait_for_key(&mut self.tracks, left);
         }
@@ -306,14 +307,15 @@ impl<A: Copy> Group<A> {
     /// A reader has had its prologue.
     fn seat(&mut self, greeting: Greeting<A>, log: &Log) {
         for (track, rtp, rtcp) in greeting.tracks {
-            let seat = Seat { rtp, rtcp, who: Who { key: greeting.key, last: None } };
+            let mut seat = Seat { rtp, rtcp, who: Who { key: greeting.key, last: None } };
             while self.tracks.len() <= track.index() {
                 self.tracks.push(Seats::new());
             }
             let mut waits = greeting.wait.contains(track);
             let unit = greeting.bursts.iter().find(|(unit, _)| unit.track == track);
             if let Some((unit, rate)) = unit {
-                // Where the group has yet to come to that unit, it begins there with the others.
+                // Where the group has yet to come to that unit, it begins there with the others, and
+                // not with an earlier one.
                 let is_ahead = unit.known > self.main.place.pos
                     || (unit.known == self.main.place.pos && self.main.is_at_border());
                 waits = is_ahead || unit.begins.pos < log.base();
@@ -321,6 +323,9 @@ impl<A: Copy> Group<A> {
                     self.bursts.add(seat, unit, *rate, greeting.at, greeting.joined);
                     continue;
                 }
+                let begins = log.get(unit.begins.pos).map(|entry| &entry.batch);
+                let begins = begins.and_then(|batch| batch.ext_seq(unit.begins.packet as usize));
+                seat.who.last = begins.and_then(|begins| begins.0.checked_sub(1)).map(ExtSeq);
             }
             if waits {
                 if let Some(seats) = self.tracks.get_mut(track.index()) {

@@ -2,7 +2,8 @@
 //!
 //! Pictures leave a camera in the order they are decoded in; with B-frames their timestamps go
 //! back and forth. The live point is as far behind the newest timestamp as they have gone back
-//! lately, so that nothing published from then on is before it.
+//! lately, so that nothing published from then on is before it. Until a whole key unit was seen
+//! it is at the newest timestamp but one: what is yet to come between those two may be a B-frame.
 
 use rtp_rtcp::{RtpHeader, RtpTime};
 
@@ -15,6 +16,8 @@ pub(crate) struct LivePoint(pub(crate) RtpTime);
 pub(crate) struct Times {
     oldest: RtpTime,
     newest: RtpTime,
+    /// The newest one before `newest` came, or the same.
+    previous: RtpTime,
     /// The furthest any of them is behind one before it.
     depth: u32,
 }
@@ -23,6 +26,10 @@ pub(crate) struct Times {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Clock {
     newest: Option<RtpTime>,
+    /// The newest one before `newest` came.
+    previous: RtpTime,
+    /// How many key units became known, as far as it matters.
+    units: u8,
     /// The furthest any was behind one before it since the newest key unit became known.
     depth: u32,
     /// The same in the unit before that: the newest one may just have begun.
@@ -60,7 +67,7 @@ impl LivePoint {
 impl Times {
     /// Those of a batch that begins with a packet of this timestamp.
     pub(crate) const fn of(first: RtpTime) -> Self {
-        Self { oldest: first, newest: first, depth: 0 }
+        Self { oldest: first, newest: first, previous: first, depth: 0 }
     }
 
     /// The next packet's.
@@ -72,6 +79,7 @@ impl Times {
         let ahead = time.ahead_of(self.newest);
         let behind = ahead.unsigned_abs();
         if ahead > 0 {
+            self.previous = self.newest;
             self.newest = time;
         } else if behind > MAX_REORDER {
             *self = Self { depth: self.depth, ..Self::of(time) };
@@ -88,17 +96,16 @@ impl Clock {
     /// A batch was appended.
     pub(crate) fn append(&mut self, times: Times) {
         self.depth = self.depth.max(times.depth);
-        let Some(newest) = self.newest else {
+        let behind = |newest: RtpTime| u32::try_from(newest.ahead_of(times.oldest)).unwrap_or(0);
+        let Some(newest) = self.newest.filter(|newest| behind(*newest) <= MAX_REORDER) else {
             self.newest = Some(times.newest);
+            self.previous = times.previous;
             return;
         };
-        let behind = u32::try_from(newest.ahead_of(times.oldest)).unwrap_or(0);
-        if behind > MAX_REORDER {
-            self.newest = Some(times.newest);
-            return;
-        }
-        self.depth = self.depth.max(behind);
+        self.depth = self.depth.max(behind(newest));
         if times.newest.ahead_of(newest) > 0 {
+            let is_later = times.previous != times.newest && times.previous.ahead_of(newest) > 0;
+            self.previous = if is_later { times.previous } else { newest };
             self.newest = Some(times.newest);
         }
     }
@@ -106,6 +113,7 @@ impl Clock {
     /// A new key unit became known.
     pub(crate) fn begin_unit(&mut self) {
         self.depth_before = std::mem::take(&mut self.depth);
+        self.units = self.units.saturating_add(1);
     }
 
     /// What comes next need not follow what came.
@@ -115,8 +123,12 @@ impl Clock {
 
     /// The live point now; none before the first packet.
     pub(crate) fn live(&self) -> Option<LivePoint> {
-        let depth = self.depth.max(self.depth_before);
-        Some(LivePoint(self.newest?.plus(depth.wrapping_neg())))
+        let newest = self.newest?;
+        let mut depth = self.depth.max(self.depth_before);
+        if self.units < 2 {
+            depth = depth.max(newest.ahead_of(self.previous).unsigned_abs());
+        }
+        Some(LivePoint(newest.plus(depth.wrapping_neg())))
     }
 }
 
@@ -133,7 +145,7 @@ mod tests {
     }
 
     fn live(batches: &[&[u32]]) -> u32 {
-        let mut clock = Clock::default();
+        let mut clock = Clock { units: 2, ..Clock::default() };
         batches.iter().for_each(|batch| clock.append(times(batch)));
         clock.live().expect("something was appended").0.0
     }
@@ -154,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_unit_just_begun_is_taken_to_be_ordered_as_the_one_before_it() {
-        let mut clock = Clock::default();
+        let mut clock = Clock { units: 2, ..Clock::default() };
         clock.append(times(&[0, 10_800, 3600, 7200]));
         clock.begin_unit();
         clock.append(times(&[21_600]));
@@ -162,6 +174,22 @@ mod tests {
         clock.begin_unit();
         clock.append(times(&[25_200]));
         assert_eq!(clock.live(), Some(LivePoint(RtpTime(25_200))));
+    }
+
+    #[test]
+    fn in_the_first_unit_what_may_yet_come_is_not_before_live() {
+        for batches in
+            [&[&[0, 10_800][..]][..], &[&[0], &[10_800]], &[&[0], &[0], &[10_800, 10_800]]]
+        {
+            let mut clock = Clock::default();
+            clock.begin_unit();
+            batches.iter().for_each(|batch| clock.append(times(batch)));
+            assert_eq!(clock.live(), Some(LivePoint(RtpTime(0))));
+            clock.append(times(&[3600, 7200, 21_600]));
+            assert_eq!(clock.live(), Some(LivePoint(RtpTime(10_800))));
+            clock.begin_unit();
+            assert_eq!(clock.live(), Some(LivePoint(RtpTime(14_400))));
+        }
     }
 
     #[test]
@@ -213,7 +241,7 @@ mod tests {
                 newest = if index == 0 { *time } else { newest.max(*time) };
                 depth = depth.max(newest - time);
             }
-            let mut clock = Clock::default();
+            let mut clock = Clock { units: 2, ..Clock::default() };
             let mut batch: Option<Times> = None;
             for (time, cut) in times.iter().zip(&cuts) {
                 match &mut batch {

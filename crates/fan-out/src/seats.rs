@@ -19,7 +19,8 @@ pub(crate) struct Seats<A> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Who {
     pub(crate) key: ReaderKey,
-    /// The last number it was sent when it last began to wait; `None` if it never had any.
+    /// The last number it was sent when it last began to wait, or the one it begins after; `None`
+    /// if there is none.
     pub(crate) last: Option<ExtSeq>,
 }
 
@@ -93,9 +94,15 @@ impl<A: Copy> Seats<A> {
 
     /// Takes those out that wait.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Seat<A>> + use<A> {
-        let live = self.live;
-        let (rtp, rtcp) = (self.rtp.split_off(live), self.rtcp.split_off(live));
-        let who = self.who.split_off(live);
+        self.take_after(self.live)
+    }
+
+    /// Takes all out but the first `count`.
+    pub(crate) fn take_after(&mut self, count: usize) -> impl Iterator<Item = Seat<A>> + use<A> {
+        let count = count.min(self.who.len());
+        self.live = self.live.min(count);
+        let (rtp, rtcp) = (self.rtp.split_off(count), self.rtcp.split_off(count));
+        let who = self.who.split_off(count);
         rtp.into_iter().zip(rtcp).zip(who).map(|((rtp, rtcp), who)| Seat { rtp, rtcp, who })
     }
 

@@ -12,6 +12,57 @@ pub(crate) const AUDIO: TrackId = TrackId(1);
 /// The number every track begins with: it wraps on the wire soon.
 pub(crate) const FIRST: ExtSeq = ExtSeq(65_536 + 65_000);
 
+/// Packets of one picture.
+const PICTURE: u64 = 3;
+/// After so many packets the order of pictures repeats itself.
+pub(crate) const ORDER: u64 = 3 * PICTURE;
+/// Ticks from one picture to the next one that is shown.
+const INTERVAL: u32 = 3600;
+/// How far a picture's timestamp is behind the newest one before it, at most.
+pub(crate) const DEPTH: u32 = 2 * INTERVAL;
+
+/// The timestamp of a packet. Video has two B-frames between others, and its timestamps wrap soon.
+pub(crate) fn time(track: TrackId, seq: ExtSeq) -> RtpTime {
+    if track.0 == LAST_TRACK {
+        return RtpTime(seq.0 as u32 * 1000);
+    }
+    let picture = (seq.0.saturating_sub(FIRST.0) / PICTURE) as u32;
+    let shown = match (picture.wrapping_sub(1) / 3, picture.wrapping_sub(1) % 3) {
+        _ if picture == 0 => 0,
+        (group, 0) => 3 * group + 3,
+        (group, place) => 3 * group + place,
+    };
+    RtpTime((shown * INTERVAL).wrapping_sub(40 * INTERVAL))
+}
+
+/// The track of the models that is no video.
+const LAST_TRACK: u8 = 2;
+
+/// What a reader that began at once was sent of a track, up to where what it got is the log's own:
+/// the distance from each original timestamp is what it has to be. Returns how far before live it
+/// began, and how many packets there were before its timestamps were the log's.
+pub(crate) fn check_mapping(track: TrackId, got: &[(ExtSeq, RtpTime)]) -> (u32, usize) {
+    let shift = |&(seq, sent): &(ExtSeq, RtpTime)| sent.ahead_of(time(track, seq));
+    let Some(first) = got.first() else { return (0, 0) };
+    if got.iter().all(|item| shift(item) == 0) {
+        return (0, got.len());
+    }
+    let live = (0..100_000).map(|pictures| pictures * INTERVAL);
+    let mut live = live.map(|before| (before, time(track, first.0).plus(before)));
+    let before = |time: RtpTime, live: RtpTime| live.ahead_of(time).max(0);
+    let mapped = |time: RtpTime, live: RtpTime| {
+        let before = before(time, live);
+        before - before / 40
+    };
+    let (begins, live) = live
+        .find(|(_, live)| mapped(time(track, first.0), *live) == shift(first))
+        .expect("the first timestamp is mapped onto some live point");
+    let is_mapped = |item: &&(ExtSeq, RtpTime)| shift(item) == mapped(time(track, item.0), live);
+    let prefix = got.iter().take_while(is_mapped).count();
+    assert!(got[prefix..].iter().all(|item| shift(item) == 0), "neither mapped nor the log's");
+    (begins, prefix)
+}
+
 /// Both tracks.
 pub(crate) fn both() -> TrackMask {
     TrackMask::of(VIDEO).union(TrackMask::of(AUDIO))
@@ -55,7 +106,7 @@ impl Source {
         let verdict = self.builder.push(
             &packet(self.track, seq, size),
             seq,
-            RtpTime(seq.0 as u32),
+            time(self.track, seq),
             Ssrc(u32::from(self.track.0)),
         );
         assert_eq!(verdict, Push::Added);
@@ -90,7 +141,7 @@ impl Source {
 pub(crate) fn packet(track: TrackId, seq: ExtSeq, size: usize) -> Vec<u8> {
     let mut packet = vec![0x80, 96 + track.0];
     packet.extend_from_slice(&seq.seq().0.to_be_bytes());
-    packet.extend_from_slice(&(seq.0 as u32).to_be_bytes());
+    packet.extend_from_slice(&time(track, seq).0.to_be_bytes());
     packet.extend_from_slice(&u32::from(track.0).to_be_bytes());
     packet.push(track.0);
     packet.extend_from_slice(&seq.0.to_be_bytes());
@@ -102,14 +153,24 @@ pub(crate) fn packet(track: TrackId, seq: ExtSeq, size: usize) -> Vec<u8> {
 
 /// What a packet says it is; `None` for one without payload. Panics if it was changed.
 pub(crate) fn identify(bytes: &[u8]) -> Option<(TrackId, ExtSeq)> {
+    let (track, seq, sent) = identify_timed(bytes)?;
+    assert_eq!(sent, time(track, seq), "a timestamp was changed");
+    Some((track, seq))
+}
+
+/// The same for one whose timestamp may have been changed, and its timestamp.
+pub(crate) fn identify_timed(bytes: &[u8]) -> Option<(TrackId, ExtSeq, RtpTime)> {
     let (&track, rest) = bytes.get(12..)?.split_first()?;
     let is_padding = bytes[0] & 0x20 != 0;
     if is_padding {
         return None;
     }
     let seq = ExtSeq(u64::from_be_bytes(*rest.first_chunk()?));
-    assert_eq!(bytes, packet(TrackId(track), seq, bytes.len()), "a packet was changed");
-    Some((TrackId(track), seq))
+    let mut original = bytes.to_vec();
+    original[4..8].copy_from_slice(&time(TrackId(track), seq).0.to_be_bytes());
+    assert_eq!(original, packet(TrackId(track), seq, bytes.len()), "a packet was changed");
+    let sent = u32::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+    Some((TrackId(track), seq, RtpTime(sent)))
 }
 
 /// A report that says what it is.

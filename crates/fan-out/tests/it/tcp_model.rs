@@ -7,7 +7,7 @@
 mod checks;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fan_out::{
@@ -17,7 +17,7 @@ use fan_out::{
 use proptest::prelude::*;
 use rtp_rtcp::ExtSeq;
 
-use crate::source::{FIRST, Source, ms, origin, report};
+use crate::source::{FIRST, ORDER, Source, ms, origin, report};
 use crate::tcp_player::{Player, Stage, events};
 
 /// Two video tracks and one audio track.
@@ -26,6 +26,8 @@ const AUDIO: TrackId = TrackId(2);
 const PADDING_JUMP: u32 = 40;
 const LOG_BYTES: usize = 60_000;
 const MAX_JUMP: u32 = 150;
+/// A unit has so many packets at least: enough for a B-frame.
+const MIN_UNIT: usize = 12;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -74,14 +76,14 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![8 => 24..1400_usize, 1 => 24..9000_usize];
     prop_oneof![
-        20 => (0..TRACKS, prop::collection::vec(size, 1..8), prop::option::weighted(0.3, 0..3_u8), prop_oneof![9 => Just(0), 1 => 0..60_u8])
+        20 => (0..TRACKS, prop::collection::vec(size, 1..8), prop::option::weighted(0.3, 0..3_u8), prop_oneof![9 => Just(0), 1 => 0..7_u8])
             .prop_map(|(track, sizes, key, lose)| Step::Publish { track, sizes, key, lose }),
         2 => (0..TRACKS).prop_map(|track| Step::Report { track }),
         10 => (0..8_usize, prop_oneof![0..200_usize, 0..20_000_usize]).prop_map(|(reader, room)| Step::Write { reader, room }),
         4 => (0..8_usize).prop_map(|reader| Step::Drain { reader }),
         3 => (0..8_usize, 1..300_usize).prop_map(|(reader, length)| Step::Answer { reader, length }),
         4 => prop_oneof![3 => 0..50_u64, 1 => 0..700_u64].prop_map(|millis| Step::Wait { millis }),
-        2 => (1..1_u8 << TRACKS, prop_oneof![Just(Start::Live), Just(Start::KeyFrame)], any::<bool>(), any::<bool>())
+        3 => (1..1_u8 << TRACKS, prop_oneof![1 => Just(Start::Live), 1 => Just(Start::KeyFrame), 2 => Just(Start::Instant)], any::<bool>(), any::<bool>())
             .prop_map(|(tracks, start, odd, prologue)| Step::Join { tracks, start, odd, prologue }),
         1 => (0..8_usize).prop_map(|reader| Step::Leave { reader }),
         1 => (0..8_usize, 0..1_u8 << TRACKS).prop_map(|(reader, tracks)| Step::Keep { reader, tracks }),
@@ -108,6 +110,8 @@ struct Track {
     /// First packets of key units that were announced.
     keys: BTreeSet<u64>,
     announced: Vec<Announced>,
+    /// Packets published since a key unit was last announced.
+    since_key: usize,
 }
 
 /// A key unit that was made known.
@@ -131,6 +135,8 @@ struct Reader {
     /// Entries and packets published when it joined, and when the log was last cleared.
     joined_at: usize,
     first: Vec<u64>,
+    /// What it begins with at once, by track.
+    instant: Vec<Option<u64>>,
     answers: Vec<String>,
     /// How many entries there were each time it took all there was.
     drained_at: Vec<usize>,
@@ -160,6 +166,10 @@ struct World {
     readers: Vec<Reader>,
     entries: usize,
     bytes: usize,
+    /// `bytes` when the log was last cleared.
+    cleared_at: usize,
+    /// How long it has lasted.
+    waited: Duration,
     answers: usize,
 }
 
@@ -174,6 +184,8 @@ impl World {
             lag_max_bytes: 40_000,
             shed_bytes: 20_000,
             padding_jump: PADDING_JUMP,
+            instant_max_bytes: 30_000,
+            instant_max_age: ms(1500),
             max_jump: MAX_JUMP,
             ..FanOutLimits::default()
         };
@@ -183,6 +195,7 @@ impl World {
             published: Vec::new(),
             keys: BTreeSet::new(),
             announced: Vec::new(),
+            since_key: MIN_UNIT,
         });
         Self {
             now: origin(),
@@ -191,6 +204,8 @@ impl World {
             readers: Vec::new(),
             entries: 0,
             bytes: 0,
+            cleared_at: 0,
+            waited: Duration::ZERO,
             answers: 0,
         }
     }
@@ -198,8 +213,10 @@ impl World {
     fn publish(&mut self, track: u8, sizes: &[usize], key: Option<u8>, lose: u8) {
         let is_video = TrackId(track) != AUDIO;
         let state = &mut self.tracks[usize::from(track)];
-        state.source.lose(u64::from(lose));
-        if let (Some(after), None, true) = (key, state.pending, is_video) {
+        state.source.lose(u64::from(lose) * ORDER);
+        let may_begin = is_video && state.since_key >= MIN_UNIT;
+        state.since_key += sizes.len();
+        if let (Some(after), None, true) = (key, state.pending, may_begin) {
             state.pending = Some(Pending { begins: state.source.next, after, bytes: self.bytes });
         }
         for size in sizes {
@@ -210,6 +227,7 @@ impl World {
         state.pending = match state.pending {
             Some(Pending { begins, after: 0, bytes }) => {
                 state.source.note_key(begins);
+                state.since_key = 0;
                 state.keys.insert(begins.0);
                 state.announced.push(Announced { at: self.entries, begins: begins.0, bytes });
                 None
@@ -236,7 +254,15 @@ impl World {
                 .map(|track| (*track, Bytes::from(report(*track, "prologue"))))
                 .collect(),
         };
+        let instant = |track: &Track| {
+            let track = track.source.track();
+            let seq = self.stage.instant_seq(self.now, track);
+            seq.filter(|_| start == Start::Instant).map(|seq| seq.0)
+        };
+        let instant = self.tracks.iter().map(instant).collect();
+        self.check_newest_keys();
         self.readers.push(Reader {
+            instant,
             player: Player::join(&mut self.stage, self.now, join),
             mask,
             start,
@@ -250,6 +276,21 @@ impl World {
             happened: Vec::new(),
             given_up: vec![None; usize::from(TRACKS)],
         });
+    }
+
+    /// What a reader would begin with at once is the newest key unit, if it is there.
+    fn check_newest_keys(&self) {
+        for track in &self.tracks {
+            let newest = track.announced.iter().map(|key| (key.begins, key.bytes)).max();
+            let seq = self.stage.instant_seq(self.now, track.source.track());
+            if let Some(seq) = seq {
+                assert_eq!(Some(seq.0), newest.map(|(begins, _)| begins));
+            } else if let Some((begins, bytes)) = newest {
+                let may_be_gone = self.cleared_at >= bytes || self.bytes - bytes > LOG_BYTES;
+                let of_unit = track.published.iter().filter(|seq| **seq >= begins);
+                assert!(may_be_gone || self.waited > ms(1500) || of_unit.count() * 9000 > 30_000);
+            }
+        }
     }
 
     fn keep(&mut self, reader: usize, tracks: u8) {
@@ -297,7 +338,10 @@ impl World {
                     reader.answers.push(text);
                 }
             }
-            Step::Wait { millis } => self.now += ms(*millis),
+            Step::Wait { millis } => {
+                self.now += ms(*millis);
+                self.waited += ms(*millis);
+            }
             Step::Join { tracks, start, odd, prologue } if self.readers.len() < 8 => {
                 self.join(*tracks, *start, *odd, *prologue);
             }
@@ -312,6 +356,7 @@ impl World {
             Step::Timeout => self.stage.handle_timeout(self.now),
             Step::Clear => {
                 self.stage.clear();
+                self.cleared_at = self.bytes;
                 self.tracks.iter_mut().for_each(|track| track.pending = None);
                 self.readers.iter_mut().for_each(|reader| reader.saw_clear = true);
             }
@@ -321,6 +366,9 @@ impl World {
 
     fn deal_out_events(&mut self) {
         for event in events(&mut self.stage) {
+            if matches!(event, AudienceEvent::NoBurst { .. }) {
+                continue;
+            }
             let key = concerned(&event);
             let reader = self.readers.iter_mut().find(|reader| reader.player.key == key);
             reader.expect("an event of a reader that is here").happened.push(event);

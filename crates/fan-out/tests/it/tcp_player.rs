@@ -6,10 +6,10 @@ use bytes::Bytes;
 use fan_out::{
     Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TrackId, TrackMask, Transport,
 };
-use rtp_rtcp::{ExtSeq, Seq};
+use rtp_rtcp::{ExtSeq, RtpTime, Seq};
 use smallvec::SmallVec;
 
-use crate::source::identify;
+use crate::source::{identify_timed, time};
 
 pub(crate) type Stage = Audience<u32>;
 
@@ -29,6 +29,9 @@ pub(crate) struct Player {
     scratch: Vec<u8>,
     wire: Vec<u8>,
     pub(crate) heard: Vec<Heard>,
+    /// The timestamps of the media heard.
+    pub(crate) times: Vec<(TrackId, ExtSeq, RtpTime)>,
+    start: Start,
 }
 
 /// A TCP join with the usual channels.
@@ -47,12 +50,15 @@ pub(crate) fn tcp(tracks: TrackMask, start: Start) -> Join<u32> {
 
 impl Player {
     pub(crate) fn join(stage: &mut Stage, now: Instant, join: Join<u32>) -> Self {
+        let start = join.start;
         Self {
             key: stage.join(now, join).expect("there is room"),
             egress: Egress::new(1 << 20),
             scratch: Vec::new(),
             wire: Vec::new(),
             heard: Vec::new(),
+            times: Vec::new(),
+            start,
         }
     }
 
@@ -96,7 +102,16 @@ impl Player {
                 let &[_, channel, high, low, ..] = rest else { break };
                 let length = usize::from(u16::from_be_bytes([high, low]));
                 let Some(frame) = rest.get(4..4 + length) else { break };
-                self.heard.push(hear(channel, frame));
+                let heard = hear(channel, frame);
+                if let Heard::Media(..) = heard
+                    && let Some(timed) = identify_timed(frame)
+                {
+                    let (track, seq, sent) = timed;
+                    let is_original = sent == time(track, seq);
+                    assert!(is_original || self.start == Start::Instant, "it was changed");
+                    self.times.push(timed);
+                }
+                self.heard.push(heard);
                 at += 4 + length;
             } else {
                 assert_eq!(first, b'R', "the stream is out of step");
@@ -120,6 +135,12 @@ impl Player {
             .collect()
     }
 
+    /// The numbers and timestamps heard of a track.
+    pub(crate) fn timed(&self, track: TrackId) -> Vec<(ExtSeq, RtpTime)> {
+        let of_track = self.times.iter().filter(|(of, ..)| *of == track);
+        of_track.map(|&(_, seq, sent)| (seq, sent)).collect()
+    }
+
     /// Whether bytes of an unfinished frame or answer are there.
     pub(crate) fn is_in_the_middle(&self) -> bool {
         !self.wire.is_empty()
@@ -130,8 +151,8 @@ fn hear(channel: u8, frame: &[u8]) -> Heard {
     if frame[1] == 200 {
         return Heard::Report(channel, frame.to_vec());
     }
-    match identify(frame) {
-        Some((track, seq)) => Heard::Media(channel, track, seq),
+    match identify_timed(frame) {
+        Some((track, seq, _)) => Heard::Media(channel, track, seq),
         None => Heard::Padding(channel, Seq(u16::from_be_bytes([frame[2], frame[3]]))),
     }
 }

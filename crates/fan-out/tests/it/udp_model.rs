@@ -11,9 +11,9 @@ use fan_out::{
     Audience, AudienceEvent, FanOutLimits, Join, ReaderKey, Start, TrackId, TrackMask, WireBatch,
 };
 use proptest::prelude::*;
-use rtp_rtcp::ExtSeq;
+use rtp_rtcp::{ExtSeq, RtpTime};
 
-use crate::source::{Source, identify, ms, origin, report};
+use crate::source::{Source, check_mapping, identify_timed, ms, origin, report, time};
 use crate::tcp_player::{Stage, events};
 use crate::udp_players::{address, udp};
 
@@ -21,6 +21,8 @@ use crate::udp_players::{address, udp};
 const TRACKS: u8 = 3;
 const AUDIO: TrackId = TrackId(2);
 const GROUPS: usize = 2;
+/// A unit has so many packets at least: enough for a B-frame.
+const MIN_UNIT: usize = 12;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -74,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(group, sent, failed)| Step::Send { group, sent, failed }),
         2 => (0..GROUPS).prop_map(|group| Step::Drain { group }),
         4 => prop_oneof![3 => 0..30_u64, 1 => 0..300_u64].prop_map(|millis| Step::Wait { millis }),
-        4 => (0..GROUPS, 1..1_u8 << TRACKS, prop_oneof![Just(Start::Live), Just(Start::KeyFrame)], any::<bool>())
+        5 => (0..GROUPS, 1..1_u8 << TRACKS, prop_oneof![1 => Just(Start::Live), 1 => Just(Start::KeyFrame), 3 => Just(Start::Instant)], any::<bool>())
             .prop_map(|(group, tracks, start, prologue)| Step::Join { group, tracks, start, prologue }),
         2 => (0..12_usize).prop_map(|reader| Step::Leave { reader }),
         2 => (0..12_usize, 0..1_u8 << TRACKS).prop_map(|(reader, tracks)| Step::Keep { reader, tracks }),
@@ -90,6 +92,8 @@ struct Track {
     keys: BTreeSet<u64>,
     /// The entries at which keys were announced, with their first packets.
     announced: Vec<(usize, u64)>,
+    /// Packets published since a key unit was last announced.
+    since_key: usize,
 }
 
 struct Reader {
@@ -103,6 +107,8 @@ struct Reader {
     prologue: bool,
     joined_at: usize,
     first: Vec<u64>,
+    /// What it begins with at once, by track.
+    instant: Vec<Option<u64>>,
     saw_clear: bool,
 }
 
@@ -110,6 +116,8 @@ struct Reader {
 #[derive(Default)]
 struct Mailbox {
     numbers: Vec<u64>,
+    /// Numbers with the timestamps they came with.
+    timed: Vec<(ExtSeq, RtpTime)>,
     refused: usize,
     reports: Vec<String>,
 }
@@ -128,7 +136,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let limits = FanOutLimits { log_max_bytes: 60_000, ..FanOutLimits::default() };
+        let limits = FanOutLimits {
+            log_max_bytes: 60_000,
+            instant_rate: 4_000_000,
+            ..FanOutLimits::default()
+        };
         let video = TrackMask::of(TrackId(0)).union(TrackMask::of(TrackId(1)));
         let tracks = (0..TRACKS).map(|track| Track {
             source: Source::new(TrackId(track)),
@@ -136,6 +148,7 @@ impl World {
             published: Vec::new(),
             keys: BTreeSet::new(),
             announced: Vec::new(),
+            since_key: MIN_UNIT,
         });
         Self {
             now: origin(),
@@ -151,7 +164,9 @@ impl World {
 
     fn publish(&mut self, track: u8, sizes: &[usize], key: Option<u8>) {
         let state = &mut self.tracks[usize::from(track)];
-        if let (Some(after), None, true) = (key, state.pending, TrackId(track) != AUDIO) {
+        let may_begin = TrackId(track) != AUDIO && state.since_key >= MIN_UNIT;
+        state.since_key += sizes.len();
+        if let (Some(after), None, true) = (key, state.pending, may_begin) {
             state.pending = Some((state.source.next, after));
         }
         for size in sizes {
@@ -160,6 +175,7 @@ impl World {
         state.pending = match state.pending {
             Some((begins, 0)) => {
                 state.source.note_key(begins);
+                state.since_key = 0;
                 state.keys.insert(begins.0);
                 state.announced.push((self.entries, begins.0));
                 None
@@ -181,6 +197,11 @@ impl World {
             prologue: if prologue { reports.collect() } else { Vec::new() },
             ..udp(number, group, mask, start)
         };
+        let instant = |track: &Track| {
+            let seq = self.stage.instant_seq(self.now, track.source.track());
+            seq.filter(|_| start == Start::Instant).map(|seq| seq.0)
+        };
+        let instant = self.tracks.iter().map(instant).collect();
         let key = self.stage.join(self.now, join).expect("there is room");
         self.readers.push(Reader {
             number,
@@ -191,6 +212,7 @@ impl World {
             start,
             prologue,
             joined_at: self.entries,
+            instant,
             first: self.tracks.iter().map(|track| track.source.next.0).collect(),
             saw_clear: false,
         });
@@ -218,14 +240,18 @@ impl World {
                 } else if send.rtcp {
                     mailbox.reports.push(String::from_utf8_lossy(&datagram[5..]).into_owned());
                 } else {
-                    let (track, seq) = identify(datagram).expect("media");
+                    let (track, seq, sent) = identify_timed(datagram).expect("media");
+                    let is_original = sent == time(track, seq);
+                    assert!(is_original || reader.start == Start::Instant, "it was changed");
                     assert_eq!(*to, address(to / 1000, track, false));
                     mailbox.numbers.push(seq.0);
+                    mailbox.timed.push((seq, sent));
                 }
                 // A refused packet is accounted for as if it had come.
                 if index == sent && !send.rtcp {
-                    let (_, seq) = identify(datagram).expect("media");
+                    let (_, seq, sent) = identify_timed(datagram).expect("media");
                     mailbox.numbers.push(seq.0);
+                    mailbox.timed.push((seq, sent));
                 }
             }
         }
@@ -278,12 +304,29 @@ impl World {
 
     fn note_events(&mut self) {
         for event in events(&mut self.stage) {
+            if matches!(event, AudienceEvent::NoBurst { .. }) {
+                continue;
+            }
             let AudienceEvent::UdpDropped { group, packets, .. } = event else {
                 panic!("{event:?}")
             };
             assert!(packets > 0);
             self.has_dropped[group] = true;
         }
+    }
+
+    /// Sends everything, also what has to be waited for.
+    fn finish(&mut self) {
+        for round in 0..10_000 {
+            for group in 0..GROUPS {
+                self.perform(&Step::Drain { group });
+            }
+            let Some(due) = self.stage.poll_timeout() else { return };
+            assert!(due > self.now, "due for longer, after {round} rounds");
+            self.now = due;
+            self.stage.handle_timeout(due);
+        }
+        panic!("it never ends");
     }
 
     /// All that a reader ever got; `is_end` says whether everything has been sent.
@@ -303,6 +346,9 @@ impl World {
             assert!(prologues <= usize::from(reader.prologue));
             let is_end = is_end && reader.kept.contains(track);
             missing += self.check_track(reader, track, &media.numbers, is_plain, is_end);
+            let (before, mapped) = check_mapping(track, &media.timed);
+            assert!(before == 0 || reader.instant[track.index()].is_some());
+            assert!(mapped == media.timed.len() || !is_plain, "live was too late");
         }
         assert_eq!((stats.packets, stats.send_errors), (packets as u64, refused as u64));
         if !reader.saw_clear {
@@ -322,12 +368,18 @@ impl World {
     ) -> u64 {
         let state = &self.tracks[track.index()];
         assert!(got.windows(2).all(|pair| pair[0] < pair[1]), "order is kept, nothing comes twice");
-        let waits = track != AUDIO && reader.start == Start::KeyFrame;
+        let waits = track != AUDIO && reader.start != Start::Live;
+        let instant = reader.instant[track.index()];
         if let Some(first) = got.first() {
             // What the log's bound takes from a reader that is blocked begins anywhere.
             assert!(!waits || !is_plain || state.keys.contains(first), "in the middle of a unit");
+            assert!(instant.is_none_or(|begins| *first >= begins), "from before its unit");
+            let is_kept = instant.is_some_and(|begins| !self.is_evictable(state, begins));
+            assert!(!is_plain || !is_kept || instant == Some(*first), "not at once");
         }
-        let begins = if waits {
+        let begins = if instant.is_some() {
+            instant
+        } else if waits {
             let known = state.announced.iter().find(|(entry, _)| *entry >= reader.joined_at);
             known.map(|(_, begins)| *begins)
         } else {
@@ -382,9 +434,7 @@ proptest! {
         for step in &steps {
             world.perform(step);
         }
-        for group in 0..GROUPS {
-            world.perform(&Step::Drain { group });
-        }
+        world.finish();
         while let Some(reader) = world.readers.pop() {
             world.check(&reader, true);
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use fan_out::{Audience, Join, Start, TrackId, TrackMask, Transport};
+use rtp_rtcp::{ExtSeq, RtpTime};
 
-use crate::source::identify;
+use crate::source::{identify, identify_timed};
 use crate::tcp_player::Stage;
 
 /// A destination: reader, track, whether it is the RTCP one.
@@ -81,6 +82,13 @@ impl Net {
                 seq.0
             })
             .collect()
+    }
+
+    /// The numbers and timestamps that arrived at a reader's track.
+    pub(crate) fn timed(&self, reader: u32, track: TrackId) -> Vec<(ExtSeq, RtpTime)> {
+        let datagrams = self.arrived.get(&address(reader, track, false));
+        let timed = datagrams.into_iter().flatten().map(|datagram| identify_timed(datagram));
+        timed.map(|found| found.map(|(_, seq, sent)| (seq, sent)).expect("media")).collect()
     }
 
     /// The reports that arrived at a reader's track.

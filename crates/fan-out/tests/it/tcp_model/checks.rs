@@ -6,6 +6,7 @@ use fan_out::{AudienceEvent, Start, TrackId};
 use rtp_rtcp::ExtSeq;
 
 use super::{AUDIO, LOG_BYTES, MAX_JUMP, PADDING_JUMP, Reader, TRACKS, World, channel, concerned};
+use crate::source::{DEPTH, check_mapping, time};
 use crate::tcp_player::{Heard, events};
 
 impl World {
@@ -13,6 +14,9 @@ impl World {
     pub(super) fn finish(&mut self, mut reader: Reader) {
         reader.player.drain(&mut self.stage, self.now);
         for event in events(&mut self.stage) {
+            if matches!(event, AudienceEvent::NoBurst { .. }) {
+                continue;
+            }
             assert_eq!(concerned(&event), reader.player.key);
             reader.happened.push(event);
         }
@@ -84,6 +88,35 @@ impl World {
                 reader.player.heard.iter().filter(|heard| !matches!(heard, Heard::Answer(_)));
             assert!(first.take(prologue.len()).all(|heard| matches!(heard, Heard::Report(..))));
             self.check_losses(&reader, stats.dropped);
+            for track in reader.mask.iter() {
+                self.check_times(&reader, track);
+            }
+        }
+    }
+
+    /// The timestamps of a reader that began at once.
+    fn check_times(&self, reader: &Reader, track: TrackId) {
+        let state = &self.tracks[track.index()];
+        let got = reader.player.timed(track);
+        let instant = reader.instant[track.index()];
+        let (before, mapped) = check_mapping(track, &got);
+        assert!(before == 0 || instant.is_some(), "nothing was to be mapped");
+        // A reader that lagged before it was live goes on with the log's own timestamps.
+        let is_plain = !reader.saw_clear && reader.happened.is_empty();
+        assert!(mapped == got.len() || !is_plain, "live was too late");
+        if let (Some(begins), Some((first, _)), true) = (instant, got.first(), is_plain) {
+            assert_eq!(begins, first.0);
+            // As near to live as the order of the pictures allows.
+            let first_after = reader.first[track.index()];
+            let there = (begins..first_after).map(|seq| time(track, ExtSeq(seq)));
+            let newest = there.map(|at| at.ahead_of(time(track, *first))).max().unwrap_or(0);
+            let behind = i64::from(newest) - i64::from(before);
+            // In the first unit no nearer than the newest picture but one, which lost ones make far.
+            let published = state.published.iter().map(|seq| time(track, ExtSeq(*seq)));
+            let steps = published.clone().zip(published.skip(1));
+            let longest = steps.map(|(one, next)| next.ahead_of(one)).max().unwrap_or(0);
+            let most = i64::from(3 * DEPTH / 2).max(i64::from(longest) + i64::from(DEPTH));
+            assert!(behind <= most, "{behind} ticks behind live");
         }
     }
 
@@ -92,7 +125,7 @@ impl World {
         let state = &self.tracks[track.index()];
         let is_video = track != AUDIO;
         let Some(before) = before else {
-            if is_video && reader.start == Start::KeyFrame {
+            if is_video && reader.start != Start::Live {
                 assert!(state.keys.contains(&seq), "it begins in the middle of a unit");
             }
             return;
@@ -127,7 +160,13 @@ impl World {
             let given_up = reader.given_up[track.index()];
             let got: BTreeSet<u64> = reader.player.media(track).into_iter().collect();
             let mut begins = Some(reader.first[track.index()]);
-            if track != AUDIO && reader.start == Start::KeyFrame {
+            if let Some(seq) = reader.instant[track.index()] {
+                begins = Some(seq);
+                if reader.saw_clear || !reader.happened.is_empty() {
+                    begins = got.first().copied();
+                    is_exact = false;
+                }
+            } else if track != AUDIO && reader.start != Start::Live {
                 let known = state.announced.iter().find(|key| key.at >= reader.joined_at);
                 let known = known.filter(|key| given_up.is_none_or(|then| key.at < then.entries));
                 begins = known.map(|key| key.begins);
