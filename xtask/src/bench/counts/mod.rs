@@ -104,7 +104,7 @@ fn against_parent(counted: &[Counted], counts: &Counts, kept: &Kept) -> Result<(
     println!("counting {what} as well, {}", parent.commit);
     let Some(program) = parent.build()? else {
         print(counted, &[]);
-        println!("\nNOTHING IS COMPARED: {what} has nothing to count");
+        println!("\nNOTHING IS COMPARED: {what} has nothing to count, or cannot be built");
         return Ok(());
     };
     let before = callgrind::counts(&callgrind::count(&program)?);

@@ -38,8 +38,8 @@ impl Parent {
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
 
-    /// Builds what there was to count then: in folders of its own, by the toolchain of today.
-    /// `None` if there was nothing.
+    /// Builds what there was to count then: in folders of its own, by the toolchain of today, for
+    /// which those sources were not made. `None` if there was nothing, or it cannot be built.
     pub(super) fn build(&self) -> Result<Option<PathBuf>> {
         let folder = target_dir()?.join("counts-of-parent");
         let (sources, target) = (folder.join("sources"), folder.join("target"));
@@ -47,7 +47,12 @@ impl Parent {
         if !sources.join("benches/src/bin/counts.rs").exists() {
             return Ok(None);
         }
-        step(cargo().current_dir(&sources).env("CARGO_TARGET_DIR", &target).args(super::BUILD))?;
+        let mut cargo = cargo();
+        cargo.current_dir(&sources).env("CARGO_TARGET_DIR", &target).args(super::BUILD);
+        if let Err(error) = step(&mut cargo) {
+            println!("{error:#}");
+            return Ok(None);
+        }
         Ok(Some(target.join(super::PROGRAM)))
     }
 
