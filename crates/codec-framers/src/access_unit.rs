@@ -123,6 +123,22 @@ impl AccessUnit {
         slices.into_iter().for_each(|slice| self.push(slice));
     }
 
+    /// Takes the last byte away.
+    pub(crate) fn pop_byte(&mut self) -> Option<u8> {
+        let last = self.slices.last_mut()?;
+        let byte = last.last().copied()?;
+        last.truncate(last.len() - 1);
+        self.bytes -= 1;
+        if last.is_empty() {
+            self.slices.pop();
+            let end = self.slice_count();
+            if let Some(last) = self.ends.last_mut() {
+                *last = end;
+            }
+        }
+        Some(byte)
+    }
+
     /// The same unit with no bytes.
     pub(crate) fn emptied(&self) -> Self {
         Self {

@@ -8,7 +8,7 @@ use crate::framer::{Framer, PassFramer};
 use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
-use crate::{h264, h265, h266, mp2t, mpeg4, mpv, opaque, vp8};
+use crate::{av1, dv, h261, h263, h264, h265, h266, jpeg2000, mp2t, mpeg4, mpv, opaque, vp8, vp9};
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
 /// the one at hand.
@@ -38,6 +38,13 @@ any!(DepacketizerOf: dyn Depacketizer {
     Mpeg4(mpeg4::Depacketizer),
     Mpv(mpv::Depacketizer),
     Vp8(vp8::Depacketizer),
+    Vp9(vp9::Depacketizer),
+    Av1(av1::Depacketizer),
+    H263(h263::Depacketizer),
+    H263Plus(h263::plus::Depacketizer),
+    H261(h261::Depacketizer),
+    Jpeg2000(jpeg2000::Depacketizer),
+    Dv(dv::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
@@ -69,6 +76,13 @@ any!(PacketizerOf: dyn Packetizer {
     Mpeg4(mpeg4::Packetizer),
     Mpv(mpv::Packetizer),
     Vp8(vp8::Packetizer),
+    Vp9(vp9::Packetizer),
+    Av1(av1::Packetizer),
+    H263(h263::Packetizer),
+    H263Plus(h263::plus::Packetizer),
+    H261(h261::Packetizer),
+    Jpeg2000(jpeg2000::Packetizer),
+    Dv(dv::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -90,6 +104,13 @@ impl AnyDepacketizer {
             "MP4V-ES" => D::Mpeg4(mpeg4::Depacketizer::new(format, limits)),
             "MPV" => D::Mpv(mpv::Depacketizer::new(limits)),
             "VP8" => D::Vp8(vp8::Depacketizer::new(limits)),
+            "VP9" => D::Vp9(vp9::Depacketizer::new(limits)),
+            "AV1" => D::Av1(av1::Depacketizer::new(limits)),
+            "H263" => D::H263(h263::Depacketizer::new(limits)),
+            "H263-1998" | "H263-2000" => D::H263Plus(h263::plus::Depacketizer::new(limits)),
+            "H261" => D::H261(h261::Depacketizer::new(limits)),
+            "JPEG2000" => D::Jpeg2000(jpeg2000::Depacketizer::new(limits)),
+            "DV" => D::Dv(dv::Depacketizer::new(limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -170,6 +191,13 @@ impl AnyPacketizer {
             "MP4V-ES" => P::Mpeg4(mpeg4::Packetizer),
             "MPV" => P::Mpv(mpv::Packetizer),
             "VP8" => P::Vp8(vp8::Packetizer::default()),
+            "VP9" => P::Vp9(vp9::Packetizer::default()),
+            "AV1" => P::Av1(av1::Packetizer),
+            "H263" => P::H263(h263::Packetizer),
+            "H263-1998" | "H263-2000" => P::H263Plus(h263::plus::Packetizer),
+            "H261" => P::H261(h261::Packetizer),
+            "JPEG2000" => P::Jpeg2000(jpeg2000::Packetizer),
+            "DV" => P::Dv(dv::Packetizer),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

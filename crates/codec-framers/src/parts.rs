@@ -6,7 +6,9 @@ use bytes::Bytes;
 use crate::access_unit::AccessUnit;
 use crate::assembly::Assembly;
 use crate::depacketizer::{DepacketizeError, Depacketizer, Limits};
+use crate::nal::stream::header_byte;
 use crate::packet::Packet;
+use crate::slices::Slices;
 
 /// What one payload has of a unit.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Part {
     pub(crate) picture: bool,
     /// A decoder can start at this unit.
     pub(crate) key: bool,
+    /// It begins an element of its own.
+    pub(crate) element: bool,
 }
 
 /// What differs between such formats.
@@ -102,6 +106,9 @@ impl<F: PartFormat> PartDepacketizer<F> {
         }
         self.has_picture |= part.picture;
         self.assembly.unit().key |= part.key;
+        if part.element {
+            self.assembly.begin_element();
+        }
         self.assembly.push(part.prefix)?;
         self.assembly.push(part.body)
     }
@@ -162,19 +169,54 @@ macro_rules! part_depacketizer {
 pub(crate) use part_depacketizer;
 
 /// The places of all start codes (00 00 01) and the byte behind each.
-pub(crate) fn start_codes(slices: crate::slices::Slices<'_>) -> Vec<(usize, u8)> {
+pub(crate) fn start_codes(slices: Slices<'_>) -> Vec<(usize, u8)> {
+    windows(slices, |four| four >> 8 == 1).into_iter().map(|(at, four)| (at, four as u8)).collect()
+}
+
+/// The places at which four bytes stand that are looked for, and these.
+pub(crate) fn windows(slices: Slices<'_>, wanted: impl Fn(u32) -> bool) -> Vec<(usize, u32)> {
     let mut found = Vec::new();
-    // The last three bytes, the newest lowest.
-    let mut last = u32::MAX;
-    let mut at = 0;
+    let mut last = 0_u32;
+    let mut at = 0_usize;
     for slice in slices.as_slices() {
         for &byte in slice.iter() {
-            if last & 0x00ff_ffff == 1 {
-                found.push((at - 3, byte));
-            }
             last = last << 8 | u32::from(byte);
             at += 1;
+            if at >= 4 && wanted(last) {
+                found.push((at - 4, last));
+            }
         }
     }
     found
+}
+
+/// Where to end a payload that begins at `at` and has `room`: at the last of these places that is
+/// within reach, else where the room ends. Places before are taken away from the list.
+pub(crate) fn cut(places: &mut &[usize], at: usize, room: usize, end: usize) -> usize {
+    let most = (at + room).min(end);
+    let within = places.partition_point(|&place| place <= most);
+    let (here, rest) = places.split_at_checked(within).unwrap_or((places, &[]));
+    *places = rest;
+    match here.last() {
+        Some(&place) if most < end && place > at => place,
+        _ => most,
+    }
+}
+
+/// Of what begins `shared` bits within a byte whose first bits have come already: takes that
+/// byte, put together, from the unit so far and from what follows.
+pub(crate) fn join_bits(
+    shared: u8,
+    open: Option<&mut AccessUnit>,
+    mut body: Bytes,
+) -> (Bytes, Bytes) {
+    if shared == 0 || body.is_empty() {
+        return (Bytes::new(), body);
+    }
+    let Some(before) = open.and_then(AccessUnit::pop_byte) else {
+        return (Bytes::new(), body);
+    };
+    let new = u8::MAX >> shared.min(7);
+    let first = body.split_to(1).first().copied().unwrap_or_default();
+    (header_byte(before & !new | first & new), body)
 }

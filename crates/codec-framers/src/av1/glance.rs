@@ -1,4 +1,4 @@
-//! AV1 (RTP Payload Format For AV1, Alliance for Open Media).
+//! What one payload of AV1 tells.
 
 use crate::bits::Bits;
 use crate::glance::Glance;
@@ -78,7 +78,7 @@ impl Av1 {
 
 /// Takes an element with its length from the beginning; what is cut short is given as far as it
 /// goes, and nothing is left behind it.
-fn take_element<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+pub(super) fn take_element<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let Some(size) = read_leb128(rest) else {
         *rest = &[];
         return &[];
@@ -102,8 +102,8 @@ fn read_leb128(rest: &mut &[u8]) -> Option<usize> {
     None
 }
 
-const SEQUENCE_HEADER: u8 = 1;
-const TEMPORAL_DELIMITER: u8 = 2;
+pub(super) const SEQUENCE_HEADER: u8 = 1;
+pub(super) const TEMPORAL_DELIMITER: u8 = 2;
 const FRAME_HEADER: u8 = 3;
 const TILE_GROUP: u8 = 4;
 const FRAME: u8 = 6;

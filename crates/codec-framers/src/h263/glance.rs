@@ -1,4 +1,4 @@
-//! H.263 (RFC 4629 for `H263-1998` and `H263-2000`, RFC 2190 for `H263`).
+//! What one payload of H.263 tells (RFC 4629, RFC 2190).
 
 use crate::bits::Bits;
 use crate::glance::Glance;
@@ -32,7 +32,7 @@ pub(crate) fn look(payload: &[u8]) -> Glance {
 }
 
 /// What follows 16 zero bits: a picture's header, or that of a group of blocks or slice.
-fn picture(rest: &[u8]) -> Glance {
+pub(super) fn picture(rest: &[u8]) -> Glance {
     if rest.first().is_none_or(|first| first & 0xfc != 0x80) {
         return Glance::within();
     }

@@ -4,7 +4,6 @@
 
 pub(crate) mod glance;
 
-use bytes::Bytes;
 use sdp::Format;
 
 use self::glance::Mpeg4;
@@ -38,12 +37,12 @@ impl PartFormat for Mpeg4 {
     ) -> Result<Part, DepacketizeError> {
         let glance = self.look(&packet.payload);
         Ok(Part {
-            prefix: Bytes::new(),
             body: packet.payload.clone(),
             begins: glance.begins,
             splits: glance.begins,
             picture: glance.picture,
             key: glance.random_access,
+            ..Part::default()
         })
     }
 }

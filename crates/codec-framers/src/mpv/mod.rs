@@ -5,8 +5,6 @@
 pub(crate) mod glance;
 mod packetize;
 
-use bytes::Bytes;
-
 use self::glance::Mpv;
 pub use self::packetize::Packetizer;
 use crate::access_unit::AccessUnit;
@@ -43,7 +41,7 @@ impl PartFormat for Mpv {
         let picture = !glance.begins || codes.iter().any(|(_, code)| is_slice(*code));
         let splits = matches!(codes.first(), Some((0, SEQUENCE | GROUP)));
         let key = glance.random_access;
-        Ok(Part { prefix: Bytes::new(), body, begins: glance.begins, splits, picture, key })
+        Ok(Part { body, begins: glance.begins, splits, picture, key, ..Part::default() })
     }
 }
 

@@ -4,8 +4,6 @@
 
 pub(crate) mod glance;
 
-use bytes::Bytes;
-
 use self::glance::read_descriptor;
 use crate::access_unit::AccessUnit;
 use crate::depacketizer::DepacketizeError;
@@ -34,7 +32,7 @@ impl PartFormat for Vp8 {
         };
         let key = begins && data.first().is_some_and(|first| first & 1 == 0);
         let body = packet.payload.slice_ref(data);
-        Ok(Part { prefix: Bytes::new(), body, begins, splits: begins, picture: true, key })
+        Ok(Part { body, begins, splits: begins, picture: true, key, ..Part::default() })
     }
 }
 

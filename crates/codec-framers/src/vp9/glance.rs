@@ -1,4 +1,4 @@
-//! VP9 (RFC 9628).
+//! What one payload of VP9 tells.
 
 use crate::bits::Bits;
 use crate::glance::Glance;
@@ -11,16 +11,17 @@ pub(crate) fn look(payload: &[u8]) -> Glance {
     Glance { random_access: key, begins, ..Glance::within() }
 }
 
-struct Descriptor<'a> {
-    predicted: bool,
-    begins_frame: bool,
-    spatial_layer: u8,
-    data: &'a [u8],
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptor<'a> {
+    pub(super) predicted: bool,
+    pub(super) begins_frame: bool,
+    pub(super) spatial_layer: u8,
+    pub(super) data: &'a [u8],
 }
 
 impl<'a> Descriptor<'a> {
     /// Section 4.2.
-    fn read(payload: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(payload: &'a [u8]) -> Option<Self> {
         let mut rest = payload;
         let mut next = || {
             let (&byte, after) = rest.split_first()?;
@@ -70,7 +71,7 @@ impl<'a> Descriptor<'a> {
 }
 
 /// The first bits of the uncompressed header (VP9 bitstream specification, section 6.2).
-fn is_key_frame(data: &[u8]) -> Option<bool> {
+pub(super) fn is_key_frame(data: &[u8]) -> Option<bool> {
     let mut bits = Bits::plain(data);
     if bits.bits(2)? != 2 {
         return None;

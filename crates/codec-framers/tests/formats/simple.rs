@@ -15,7 +15,7 @@ struct Simple {
     other: &'static [u8],
 }
 
-const FORMATS: [Simple; 3] = [
+const FORMATS: [Simple; 10] = [
     Simple {
         map: "MP4V-ES",
         fmtp: "",
@@ -29,29 +29,69 @@ const FORMATS: [Simple; 3] = [
         other: &[0, 0, 1, 0, 0, 0x57, 0xff, 0xfa, 0x80, 9, 0, 0, 1, 1],
     },
     Simple { map: "VP8", fmtp: "", key: &[0x10, 2], other: &[0x31, 2] },
+    Simple { map: "VP9", fmtp: "", key: &[0x82, 0x49], other: &[0x86, 0] },
+    Simple { map: "AV1", fmtp: "", key: &[0x30, 0x10], other: &[0x30, 0x30] },
+    // A picture's header, some of it, and groups of blocks further on.
+    Simple {
+        map: "H263",
+        fmtp: "",
+        key: &[0, 0, 0x80, 2, 8, 1, 0, 0, 0x88, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0x90],
+        other: &[0, 0, 0x80, 2, 0x0a, 1],
+    },
+    Simple {
+        map: "H263-1998",
+        fmtp: "",
+        key: &[0, 0, 0x80, 2, 8, 1, 0, 0, 0x88, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0x90],
+        other: &[0, 0, 0x80, 2, 0x0a, 1],
+    },
+    // A group of blocks that begins within a byte.
+    Simple {
+        map: "H261",
+        fmtp: "",
+        key: &[0, 1, 7, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0xf0, 0, 0x17, 9, 9, 9, 9, 9, 9, 0xfe, 0, 3],
+        other: &[0, 1, 7, 0],
+    },
+    Simple {
+        map: "JPEG2000",
+        fmtp: "",
+        key: &[0xff, 0x4f, 0xff, 0x51, 9, 9, 0xff, 0x90],
+        other: &[0xff, 0x4f, 0xff, 0x51, 9, 9, 0xff, 0x90],
+    },
+    Simple { map: "DV", fmtp: "", key: &[0x1f, 7, 0], other: &[0x1f, 7, 0] },
 ];
+
+/// Formats of which every unit is a key.
+const ALL_KEYS: [&str; 3] = ["H261", "JPEG2000", "DV"];
 
 fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
     let unit = (any::<bool>(), proptest::collection::vec(1_u8.., 1..2000));
     (0..FORMATS.len(), proptest::collection::vec(unit, 1..6)).prop_map(|(format, units)| {
-        let Simple { key: keys, other, .. } = &FORMATS[format];
+        let Simple { map, key: keys, other, .. } = &FORMATS[format];
         let units = (1..).zip(units).map(|(at, (key, body))| {
             let head = if key { keys } else { other };
-            AccessUnit::of(RtpTime(at * 3000), key, [head, body.as_slice()].concat())
+            let mut bytes = [head, body.as_slice()].concat();
+            if *map == "DV" {
+                bytes.resize(bytes.len().next_multiple_of(80), 0xff);
+            }
+            let key = key || ALL_KEYS.contains(map);
+            AccessUnit::of(RtpTime(at * 3000), key, bytes)
         });
         (format, units.collect())
     })
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+
     #[test]
-    fn units_survive_any_limit((format, units) in units(), limit in 64_usize..1500) {
+    fn units_survive_any_limit((format, units) in units(), limit in 80_usize..1500) {
         let Simple { map, fmtp, .. } = FORMATS[format];
         assert_round_trip(&video(map, fmtp), &units, limit);
     }
 
     #[test]
-    fn loss_breaks_only_what_it_hits((format, units) in units(), limit in 64_usize..900, kept: u64) {
+    fn loss_breaks_only_what_it_hits((format, units) in units(), limit in 80_usize..900, kept: u64) {
         let Simple { map, fmtp, .. } = FORMATS[format];
         assert_loss_is_survived(&video(map, fmtp), &units, limit, |at| kept >> (at % 64) & 1 == 1);
     }
