@@ -46,9 +46,8 @@ impl Stage {
     /// If the audience takes fewer.
     #[must_use]
     pub fn new(now: Instant, udp: usize, tcp: usize) -> Self {
-        let limits = FanOutLimits::default();
         let mut this = Self {
-            audience: Audience::new(limits.clone(), TrackMask::of(TRACK)),
+            audience: Audience::new(FanOutLimits::default(), TrackMask::of(TRACK)),
             egresses: Vec::new(),
             scratch: Vec::new(),
         };
@@ -56,24 +55,41 @@ impl Stage {
             let port = 10_000 + 2 * u16::try_from(number).unwrap_or_default();
             let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let tracks = [(TRACK, address(port), address(port + 1))].into_iter().collect();
-            this.join(now, Transport::Udp { group: 0, tracks });
+            this.join(now, Transport::Udp { group: 0, tracks }, Start::KeyFrame);
         }
         for _ in 0..tcp {
-            let channels = [(TRACK, 0, 1)].into_iter().collect();
-            let key = this.join(now, Transport::Tcp { channels });
-            if this.egresses.len() <= key.index() {
-                this.egresses.resize_with(key.index() + 1, || None);
-            }
-            if let Some(egress) = this.egresses.get_mut(key.index()) {
-                *egress = Some(Egress::new(limits.control_bytes));
-            }
+            this.join_tcp(now, Start::KeyFrame);
         }
         this
     }
 
-    fn join(&mut self, now: Instant, transport: Transport<SocketAddr>) -> ReaderKey {
+    /// One more reader over TCP.
+    ///
+    /// # Panics
+    /// If the audience does not take it.
+    pub fn join_tcp(&mut self, now: Instant, start: Start) -> ReaderKey {
+        let channels = [(TRACK, 0, 1)].into_iter().collect();
+        let key = self.join(now, Transport::Tcp { channels }, start);
+        if self.egresses.len() <= key.index() {
+            self.egresses.resize_with(key.index() + 1, || None);
+        }
+        if let Some(egress) = self.egresses.get_mut(key.index()) {
+            *egress = Some(Egress::new(FanOutLimits::default().control_bytes));
+        }
+        key
+    }
+
+    /// One reader less.
+    pub fn leave(&mut self, key: ReaderKey) {
+        self.audience.leave(key);
+        if let Some(egress) = self.egresses.get_mut(key.index()) {
+            *egress = None;
+        }
+    }
+
+    fn join(&mut self, now: Instant, transport: Transport<SocketAddr>, start: Start) -> ReaderKey {
         let prologue = vec![(TRACK, Bytes::from_static(b"a report"))];
-        let (tracks, start) = (TrackMask::of(TRACK), Start::KeyFrame);
+        let tracks = TrackMask::of(TRACK);
         let join = Join { transport, tracks, start, prologue };
         self.audience.join(now, join).expect("there is room")
     }

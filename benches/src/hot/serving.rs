@@ -1,10 +1,12 @@
 //! Serving readers, without the kernel: a frame of 14 packets to nobody, which is what the log
 //! alone costs, to one and to a hundred.
 
+use std::cell::RefCell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use fan_out::{Push, TrackId, WireBatchBuilder};
+use fan_out::{Push, Start, TrackId, WireBatchBuilder};
 use rtp_rtcp::{RtpTime, Ssrc};
 
 use super::rtp::FIRST;
@@ -22,6 +24,7 @@ pub(super) fn paths() -> Vec<Path> {
         Path::new("fan-out/UDP, 100 readers", "reader", || serve(100, 0)),
         Path::new("fan-out/TCP, 1 reader", "reader", || serve(0, 1)),
         Path::new("fan-out/TCP, 100 readers", "reader", || serve(0, 100)),
+        Path::new("fan-out/TCP, beginning at once", "packet", begin),
     ]
 }
 
@@ -78,5 +81,35 @@ fn serve(udp: usize, tcp: usize) -> Box<dyn Work> {
         stage.publish(now, Arc::clone(batch));
         let served = black_box(stage.serve_udp(now).bytes + stage.serve_tcp(now).bytes);
         if udp + tcp == 0 { 1 } else { served / batch.image().len() as u64 }
+    })
+}
+
+/// A reader that begins with a key frame of a second ago: all since then is written for it alone.
+fn begin() -> Box<dyn Work> {
+    const FRAMES: u32 = 25;
+    let mut now = clock::fixed();
+    let (mut stage, mut batches) = (Stage::new(now, 0, 0), Batches::new());
+    let (mut bytes, mut packets) = (0, 0);
+    for _ in 0..FRAMES {
+        let batch = batches.next(now);
+        bytes += batch.interleaved().len();
+        packets += batch.len();
+        stage.publish(now, batch);
+        now += FRAME;
+    }
+    let stage = Rc::new(RefCell::new(stage));
+    let shared = Rc::clone(&stage);
+    let mut reader = None;
+    let prepare = move || {
+        let mut stage = shared.borrow_mut();
+        if let Some(reader) = reader.take() {
+            stage.leave(reader);
+        }
+        reader = Some(stage.join_tcp(now, Start::Instant));
+    };
+    work(prepare, move |()| {
+        let served = stage.borrow_mut().serve_tcp(now);
+        // The prologue is beside the media.
+        if served.bytes >= bytes as u64 { packets as u64 } else { 0 }
     })
 }
