@@ -92,7 +92,7 @@ impl Pictures {
                 command.args(["-x265-params", &format!("{keys}:{b}")]);
             }
         }
-        command.args(["-b:v", "2M", "-maxrate", "2M", "-bufsize", "2M"]);
+        command.args(["-b:v", "2M"]);
         let status = command.arg(&part).stdin(Stdio::null()).status().expect("ffmpeg runs");
         assert!(status.success(), "ffmpeg cannot make {}", self.name());
         std::fs::rename(&part, &file).expect("the clip's place");

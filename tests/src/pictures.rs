@@ -84,13 +84,16 @@ impl Player {
         Self::start("gst-launch-1.0", &mut command)
     }
 
-    /// ffmpeg that takes the picture as fast as its timestamps say, and no faster.
+    /// ffmpeg that takes the picture as fast as its timestamps say, and no faster. It does not
+    /// read while it waits, so over UDP it needs a large buffer to lose nothing.
     #[must_use]
     pub fn ffmpeg_in_time(url: &str, over: Over) -> Self {
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-loglevel", "warning", "-rtsp_transport", over.as_str()]);
-        command.args(["-re", "-i", url, "-map", "0:v", "-an", "-fps_mode", "passthrough"]);
-        command.args(["-pix_fmt", "gray", "-f", "rawvideo", "-"]);
+        command.args(["-buffer_size", "2000000", "-re", "-i", url]);
+        command.args(["-map", "0:v", "-an", "-fps_mode", "passthrough"]);
+        // Finer than the frame rate: pictures may come closer together.
+        command.args(["-enc_time_base", "1:90000", "-pix_fmt", "gray", "-f", "rawvideo", "-"]);
         Self::start("ffmpeg", &mut command)
     }
 
@@ -139,12 +142,12 @@ impl Player {
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let said = self.process.stderr().all();
-        // mpv's log has everything.
-        let wrong = |line: &String| {
-            !line.starts_with('[')
-                || ["w", "e", "f"].iter().any(|l| line.contains(&format!("][{l}]")))
+        // mpv's log tells all; it warns of timestamps at every start of a stream like this.
+        let fits = |line: &String| {
+            let marks = ["][e]", "][f]", "desynchronisation"];
+            !self.logs || marks.iter().any(|mark| line.contains(mark))
         };
-        if self.logs { said.into_iter().filter(wrong).collect() } else { said }
+        said.into_iter().filter(fits).collect()
     }
 
     /// The pictures so far.
