@@ -94,7 +94,7 @@ impl Reception {
         self.totals.packets += 1;
         self.totals.octets += bytes as u64;
         let epoch = *self.epoch.get_or_insert(now);
-        let arrival = self.rate.ticks(now.saturating_duration_since(epoch)) as u32;
+        let arrival = self.rate.low_ticks(now.saturating_duration_since(epoch));
         let transit = arrival.wrapping_sub(header.timestamp.0);
         let Some(source) = &mut self.source else {
             self.source = Some(Source::new(header, transit));
@@ -180,6 +180,14 @@ impl Source {
         if ssrc != self.ssrc {
             return false;
         }
+        if seq == self.highest.next() {
+            // Almost always.
+            self.cycles = self.cycles.wrapping_add(u32::from(seq.0 == 0));
+            self.highest = seq;
+            self.bad = None;
+            self.received += 1;
+            return true;
+        }
         match seq.ahead_of(self.highest) {
             1..MAX_DROPOUT => {
                 if seq.0 < self.highest.0 {
@@ -206,7 +214,8 @@ impl Source {
     fn on_transit(&mut self, transit: u32) {
         let change = u64::from(RtpTime(transit).ahead_of(RtpTime(self.transit)).unsigned_abs());
         self.transit = transit;
-        self.jitter = (self.jitter + change).saturating_sub((self.jitter + 8) >> 4);
+        // Never below zero: a sixteenth is taken off, and of less than eight nothing.
+        self.jitter = self.jitter + change - ((self.jitter + 8) >> 4);
     }
 
     fn jitter_ticks(&self) -> u32 {

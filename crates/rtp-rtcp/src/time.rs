@@ -143,6 +143,14 @@ impl ClockRate {
         elapsed.as_secs().saturating_mul(hz).saturating_add(rest)
     }
 
+    /// The low 32 bits of [`ClockRate::ticks`].
+    #[inline]
+    pub(crate) const fn low_ticks(self, elapsed: Duration) -> u32 {
+        let seconds = (elapsed.as_secs() as u32).wrapping_mul(self.hz());
+        let rest = elapsed.subsec_nanos() as u64 * self.hz() as u64 / NANOS;
+        seconds.wrapping_add(rest as u32)
+    }
+
     /// How long `ticks` take, rounded up to a nanosecond, so that [`ClockRate::ticks`] of the
     /// result is `ticks` again (clocks up to 1 GHz).
     pub const fn duration(self, ticks: u64) -> Duration {

@@ -2,6 +2,7 @@
 
 use crate::{
     fit::NANOS,
+    line::Line,
     servo::{Law, Servo, ppm},
     track::Track,
 };
@@ -38,7 +39,7 @@ impl Window {
 
     #[inline]
     pub(crate) const fn on_arrival(&mut self, departure: i32) {
-        self.packets = self.packets.saturating_add(1);
+        self.packets = self.packets.wrapping_add(1);
         if departure > self.best {
             self.best = departure;
         }
@@ -86,6 +87,7 @@ impl Drift {
     pub(crate) fn close(&mut self, now: i64, tracks: &mut [Track]) {
         self.closes = now.saturating_add(WINDOW);
         for track in tracks.iter_mut() {
+            track.line = Line::NONE;
             track.heard = track.window.close().map(|best| track.fitting.nanos(best));
         }
         // What each track says, and how late it usually is.

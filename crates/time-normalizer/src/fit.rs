@@ -24,6 +24,8 @@ pub(crate) struct Fitting {
     furthest: Option<Sent>,
     /// So many packets more may show that their timestamps began anew with their numbers.
     renumbered: u8,
+    /// Whether the next packet has to be looked at more closely.
+    is_in_doubt: bool,
 }
 
 /// How the timestamps of one source are moved.
@@ -84,7 +86,7 @@ impl Fitting {
     pub(crate) fn new(rate: ClockRate, base: RtpTime, max_step: u64) -> Self {
         // A wrapped distance beyond a quarter of the range tells nothing.
         let step = u32::try_from(max_step).unwrap_or(u32::MAX).min(1 << 30);
-        Self { rate, base, step, fit: None, furthest: None, renumbered: 0 }
+        Self { rate, base, step, fit: None, furthest: None, renumbered: 0, is_in_doubt: false }
     }
 
     pub(crate) const fn rate(&self) -> ClockRate {
@@ -133,7 +135,7 @@ impl Fitting {
     }
 
     pub(crate) const fn renumbered(&mut self) {
-        self.renumbered = MAX_RENUMBERED;
+        (self.renumbered, self.is_in_doubt) = (MAX_RENUMBERED, true);
     }
 
     /// The track's time is moved by so many ticks, and what was sent stays.
@@ -141,8 +143,33 @@ impl Fitting {
         self.base = self.base.plus(ticks as u32);
     }
 
-    /// `expected` is the outgoing timestamp of a packet that comes `now` and took the usual time.
+    /// The outgoing timestamp and how far it departs from the expected one, if the packet is of the
+    /// source that is fitted and where it was expected.
     #[inline]
+    pub(crate) fn stamp_near(
+        &mut self,
+        now: i64,
+        expected: RtpTime,
+        ssrc: Ssrc,
+        timestamp: RtpTime,
+    ) -> Option<(RtpTime, i32)> {
+        let fit = self.fit.as_mut().filter(|fit| fit.ssrc == ssrc)?;
+        let outgoing = timestamp.plus(fit.offset);
+        let departure = outgoing.ahead_of(expected);
+        if departure.unsigned_abs() > self.step || self.is_in_doubt {
+            return None;
+        }
+        fit.last = Arrival { timestamp, at: now };
+        // Something has been sent, as there is a fit.
+        if let Some(furthest) = &mut self.furthest
+            && outgoing.ahead_of(furthest.timestamp) > 0
+        {
+            *furthest = Sent { timestamp: outgoing, at: now };
+        }
+        Some((outgoing, departure))
+    }
+
+    /// `expected` is the outgoing timestamp of a packet that comes `now` and took the usual time.
     pub(crate) fn stamp(
         &mut self,
         now: i64,
@@ -150,31 +177,25 @@ impl Fitting {
         ssrc: Ssrc,
         timestamp: RtpTime,
     ) -> (RtpTime, Heard) {
-        let (outgoing, heard) = match &mut self.fit {
-            Some(fit) if fit.ssrc == ssrc => {
-                let outgoing = timestamp.plus(fit.offset);
-                let departure = outgoing.ahead_of(expected);
-                if departure.unsigned_abs() <= self.step && self.renumbered == 0 {
-                    fit.last = Arrival { timestamp, at: now };
-                    (fit.other, fit.behind) = (None, None);
-                    (outgoing, Heard::Near(departure))
-                } else {
-                    let fit = *fit;
-                    self.stamp_afar(fit, now, expected, timestamp)
-                }
-            }
+        let (outgoing, heard) = match self.fit {
+            Some(fit) if fit.ssrc == ssrc => self.stamp_fitted(fit, now, expected, timestamp),
             None => self.fit_anew(now, expected, ssrc, timestamp, RefitCause::Session),
             Some(_) => self.fit_anew(now, expected, ssrc, timestamp, RefitCause::Source),
         };
+        let is_strange = |fit: &Fit| fit.other.is_some() || fit.behind.is_some();
+        self.is_in_doubt = self.renumbered > 0 || self.fit.as_ref().is_some_and(is_strange);
+        self.sent(now, outgoing);
+        (outgoing, heard)
+    }
+
+    fn sent(&mut self, now: i64, outgoing: RtpTime) {
         match &mut self.furthest {
             Some(sent) if outgoing.ahead_of(sent.timestamp) <= 0 => {}
             furthest => *furthest = Some(Sent { timestamp: outgoing, at: now }),
         }
-        (outgoing, heard)
     }
 
-    #[cold]
-    fn stamp_afar(
+    fn stamp_fitted(
         &mut self,
         mut fit: Fit,
         now: i64,

@@ -25,7 +25,9 @@
 mod drift;
 mod event;
 mod fit;
+mod line;
 mod ntp;
+mod options;
 mod report;
 mod servo;
 mod source;
@@ -34,8 +36,6 @@ mod track;
 mod wall;
 
 pub use event::{Lie, LieCounts, RefitCause, Shift, TimeEvent};
+pub use options::{MAX_TIMESTAMP_STEP, NtpSource, TimelineOptions, TimelineStats};
 pub use report::{ReportPair, Verdict};
-pub use timeline::{
-    MAX_EVENTS, MAX_TIMESTAMP_STEP, NO_REPORTS_AFTER, NtpSource, Timeline, TimelineOptions,
-    TimelineStats, TrackIndex,
-};
+pub use timeline::{MAX_EVENTS, NO_REPORTS_AFTER, Timeline, TrackIndex};

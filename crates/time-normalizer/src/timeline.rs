@@ -8,9 +8,11 @@ use std::{
 use rtp_rtcp::{ClockRate, Now, NtpTime, RtpTime, SenderInfo, Ssrc};
 
 use crate::{
-    Lie, LieCounts, RefitCause, ReportPair, Shift, TimeEvent, Verdict,
+    Lie, NtpSource, RefitCause, ReportPair, Shift, TimeEvent, TimelineOptions, TimelineStats,
+    Verdict,
     drift::{Drift, Window},
     fit::{Heard, NANOS},
+    line::Line,
     ntp::{moved, nanos_between},
     report::doubt_time_of_day,
     source::{Reading, Shown, SourceClock},
@@ -18,62 +20,12 @@ use crate::{
     wall::Wall,
 };
 
-/// By default, a timestamp that departs further from what arrivals let expect is a step of the
-/// source's clock, not jitter.
-pub const MAX_TIMESTAMP_STEP: Duration = Duration::from_secs(1);
-
 /// A backend that has sent media for so long, but no report that tells a time, is told of.
 pub const NO_REPORTS_AFTER: Duration = Duration::from_secs(10);
 
 /// A track of a [`Timeline`], counted from zero in the order of [`Timeline::add_track`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TrackIndex(pub usize);
-
-/// Whose time of day the reports to readers carry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum NtpSource {
-    /// Ours: cameras' clocks are often wrong, and those of two cameras never agree.
-    #[default]
-    Proxy,
-    /// The backend's from its first report that tells a time of day on, ours until then.
-    Backend,
-}
-
-/// What can be chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimelineOptions {
-    /// How far timestamps may depart from what is expected; up to a quarter of their range.
-    pub max_ts_step: Duration,
-    /// Whose time of day reports carry.
-    pub ntp: NtpSource,
-}
-
-impl Default for TimelineOptions {
-    fn default() -> Self {
-        Self { max_ts_step: MAX_TIMESTAMP_STEP, ntp: NtpSource::Proxy }
-    }
-}
-
-/// What has been counted since the timeline began.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TimelineStats {
-    /// How often a track's constant changed within a session, or its expectation gave way.
-    pub refits: u64,
-    /// How often a track's constant changed with a session.
-    pub sessions: u64,
-    /// How often the host's clock was set.
-    pub host_steps: u64,
-    /// How often the backend's clock was set.
-    pub backend_steps: u64,
-    /// Reports that were looked at.
-    pub reports: u64,
-    /// Reports that were wrong.
-    pub lies: LieCounts,
-    /// Events that were not kept because nobody took them.
-    pub events_dropped: u64,
-    /// How fast the sources' clock gains on ours, in parts per billion.
-    pub drift_ppb: i64,
-}
 
 /// One timeline per proxied stream; it exists before the first packet and survives backend
 /// sessions.
@@ -204,20 +156,15 @@ impl Timeline {
         timestamp: RtpTime,
     ) -> RtpTime {
         let elapsed = self.elapsed(now);
-        if self.drift.is_due(elapsed) {
-            self.drift.close(elapsed, &mut self.tracks);
-            self.watch(elapsed);
+        if let Some(track) = self.tracks.get_mut(track.0)
+            && let Some(expected) = track.line.at(elapsed)
+            && let Some((outgoing, departure)) =
+                track.fitting.stamp_near(elapsed, expected, ssrc, timestamp)
+        {
+            track.window.on_arrival(departure);
+            return outgoing;
         }
-        let common = elapsed + self.drift.ahead(elapsed);
-        let index = track;
-        let Some(track) = self.tracks.get_mut(index.0) else { return timestamp };
-        let expected = track.fitting.at(track.expected(elapsed, common));
-        let (outgoing, heard) = track.fitting.stamp(elapsed, expected, ssrc, timestamp);
-        match heard {
-            Heard::Near(departure) => track.window.on_arrival(departure),
-            heard => self.on_departure(now, elapsed, index, ssrc, heard),
-        }
-        outgoing
+        self.stamp_afar(now, elapsed, track, ssrc, timestamp)
     }
 
     /// Takes a sender report of the backend's that came at `now`.
@@ -263,6 +210,7 @@ impl Timeline {
         let at = common + departure - track.fitting.behind_tick(own);
         let reading = Reading { track: index.0, now: elapsed, at, ntp: info.ntp };
         let shown = self.source.read(reading, &mut self.tracks);
+        self.expect_anew();
         self.unreported_since = None;
         let verdict = match shown {
             Shown::First { stepped } => {
@@ -383,6 +331,44 @@ impl Timeline {
     fn elapsed(&self, now: Now) -> i64 {
         let elapsed = now.mono.saturating_duration_since(self.epoch);
         elapsed.as_secs() as i64 * NANOS + i64::from(elapsed.subsec_nanos())
+    }
+
+    /// What is not as simple as most packets are: a line has to be drawn anew, a window ends, or
+    /// the packet is not where it was expected.
+    #[cold]
+    #[inline(never)]
+    fn stamp_afar(
+        &mut self,
+        now: Now,
+        elapsed: i64,
+        index: TrackIndex,
+        ssrc: Ssrc,
+        timestamp: RtpTime,
+    ) -> RtpTime {
+        if self.drift.is_due(elapsed) {
+            self.drift.close(elapsed, &mut self.tracks);
+            self.watch(elapsed);
+        }
+        let common = elapsed + self.drift.ahead(elapsed);
+        let later = elapsed.saturating_add(LINE_LENGTH);
+        let common_later = later + self.drift.ahead(later);
+        let Some(track) = self.tracks.get_mut(index.0) else { return timestamp };
+        track.draw_line(elapsed, common, later, common_later);
+        let expected = track.fitting.at(track.expected(elapsed, common));
+        let (outgoing, heard) = track.fitting.stamp(elapsed, expected, ssrc, timestamp);
+        match heard {
+            Heard::Near(departure) => track.window.on_arrival(departure),
+            heard => {
+                self.on_departure(now, elapsed, index, ssrc, heard);
+                self.expect_anew();
+            }
+        }
+        outgoing
+    }
+
+    /// Something moved: no line holds any more.
+    fn expect_anew(&mut self) {
+        self.tracks.iter_mut().for_each(|track| track.line = Line::NONE);
     }
 
     #[cold]
@@ -539,6 +525,9 @@ const fn scatter(seed: u64, nth: u64) -> u32 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (bits ^ (bits >> 31)) as u32
 }
+
+/// For so long the drift of a clock is as good as straight.
+const LINE_LENGTH: i64 = NANOS;
 
 /// A report's timestamp further than this from now is not of this stream.
 const MAX_REPORT_DISTANCE: i64 = 30 * NANOS;

@@ -6,6 +6,7 @@ use crate::{
     Lie,
     drift::Window,
     fit::{Fitting, NANOS},
+    line::Line,
     servo::{Law, Servo, ppm},
 };
 
@@ -16,6 +17,8 @@ pub(crate) struct Track {
     /// What the track's time is ahead of the other tracks', so that all mean the same instant.
     pub(crate) align: Servo,
     pub(crate) window: Window,
+    /// What is expected within the next second.
+    pub(crate) line: Line,
     /// How long after the instant that they stand for the packets usually come that are least
     /// late. It only says what is to be expected: what was wrong in a report does not make the
     /// packets wrong.
@@ -67,6 +70,7 @@ impl Track {
             fitting: Fitting::new(rate, base, max_step),
             align: Servo::new(ALIGN),
             window: Window::EMPTY,
+            line: Line::NONE,
             late: 0,
             was_heard: false,
             heard: None,
@@ -83,6 +87,7 @@ impl Track {
 
     pub(crate) fn restart(&mut self) {
         self.fitting.restart();
+        self.line = Line::NONE;
         self.forget();
         self.reports.early = None;
     }
@@ -101,6 +106,16 @@ impl Track {
     #[inline]
     pub(crate) fn expected(&self, now: i64, common: i64) -> i64 {
         self.own(now, common) - self.late
+    }
+
+    /// Draws the line of what is expected from `now` to `later`, instants of which the timeline's
+    /// are given too.
+    pub(crate) fn draw_line(&mut self, now: i64, common: i64, later: i64, common_later: i64) {
+        let begin = self.expected(now, common);
+        let covered = self.expected(later, common_later) - begin;
+        let fitting = &self.fitting;
+        let (start, behind) = (fitting.at(begin), fitting.behind_tick(begin));
+        self.line = Line::new(fitting.rate(), now, later - now, start, behind, covered);
     }
 
     /// A report ties the track to the others: its own arrivals move it no more.
