@@ -8,7 +8,9 @@ use crate::framer::{Framer, PassFramer};
 use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
-use crate::{av1, dv, h261, h263, h264, h265, h266, jpeg2000, mp2t, mpeg4, mpv, opaque, vp8, vp9};
+use crate::{
+    av1, dv, h261, h263, h264, h265, h266, jpeg, jpeg2000, mp2t, mpeg4, mpv, opaque, vp8, vp9,
+};
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
 /// the one at hand.
@@ -45,6 +47,7 @@ any!(DepacketizerOf: dyn Depacketizer {
     H261(h261::Depacketizer),
     Jpeg2000(jpeg2000::Depacketizer),
     Dv(dv::Depacketizer),
+    Jpeg(jpeg::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
@@ -83,6 +86,7 @@ any!(PacketizerOf: dyn Packetizer {
     H261(h261::Packetizer),
     Jpeg2000(jpeg2000::Packetizer),
     Dv(dv::Packetizer),
+    Jpeg(jpeg::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -111,6 +115,7 @@ impl AnyDepacketizer {
             "H261" => D::H261(h261::Depacketizer::new(limits)),
             "JPEG2000" => D::Jpeg2000(jpeg2000::Depacketizer::new(limits)),
             "DV" => D::Dv(dv::Depacketizer::new(limits)),
+            "JPEG" => D::Jpeg(jpeg::Depacketizer::new(limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -198,6 +203,7 @@ impl AnyPacketizer {
             "H261" => P::H261(h261::Packetizer),
             "JPEG2000" => P::Jpeg2000(jpeg2000::Packetizer),
             "DV" => P::Dv(dv::Packetizer),
+            "JPEG" => P::Jpeg(jpeg::Packetizer::default()),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

@@ -34,6 +34,9 @@ pub(crate) trait PartFormat {
     /// so is a unit without its beginning.
     const RESUMES: bool;
 
+    /// What a unit ends with that payloads leave out.
+    const END: &'static [u8] = &[];
+
     /// Takes a payload apart. `open` is the unit so far, if this packet goes on with it without
     /// a loss; its last bytes may be changed.
     fn part(
@@ -58,7 +61,18 @@ impl<F: PartFormat> PartDepacketizer<F> {
         Self { format, assembly: Assembly::new(limits), has_picture: false, torn: false }
     }
 
+    /// The open unit is over.
+    fn close(&mut self) {
+        if self.assembly.has_bytes() && !self.assembly.unit().data().ends_with(F::END) {
+            // Too large a unit is told of before.
+            let _ = self.assembly.push(Bytes::from_static(F::END));
+        }
+    }
+
     fn open(&mut self, packet: &Packet) -> bool {
+        if self.assembly.is_open() && self.assembly.unit().timestamp != packet.timestamp {
+            self.close();
+        }
         let opened = self.assembly.arrive(packet);
         if opened {
             self.has_picture = false;
@@ -87,6 +101,7 @@ impl<F: PartFormat> PartDepacketizer<F> {
             if packet.lost > 0 {
                 self.assembly.damage();
             }
+            self.close();
             self.assembly.finish();
         }
         let opened = self.open(packet);
@@ -119,6 +134,7 @@ impl<F: PartFormat> Depacketizer for PartDepacketizer<F> {
         let took = self.take(&packet);
         // Nothing ends before its picture.
         if packet.marker && (self.has_picture || self.torn) {
+            self.close();
             self.assembly.finish();
         }
         took
@@ -129,6 +145,7 @@ impl<F: PartFormat> Depacketizer for PartDepacketizer<F> {
     }
 
     fn flush(&mut self) {
+        self.close();
         self.assembly.flush();
     }
 }

@@ -43,6 +43,14 @@ impl<'a> Slices<'a> {
         self.cursor().chunk()
     }
 
+    /// Whether these are the last bytes.
+    pub fn ends_with(self, end: &[u8]) -> bool {
+        let bytes = self.slices.iter().rev().flat_map(|slice| slice.iter().rev());
+        let mut wanted = end.iter().rev();
+        // Stops where all of `end` was found, or at the first byte that differs.
+        !bytes.zip(wanted.by_ref()).any(|(byte, wanted)| byte != wanted) && wanted.next().is_none()
+    }
+
     /// All bytes in one piece, copied.
     pub fn to_vec(self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
@@ -179,6 +187,10 @@ mod tests {
         let many = cut(&[&[1], &[], &[2, 3], &[4, 5], &[]]);
         assert_eq!(Slices::new(&one), Slices::new(&many));
         assert_eq!(Slices::new(&many).to_vec(), [1, 2, 3, 4, 5]);
+        for (end, is_end) in [(&[][..], true), (&[3, 4, 5], true), (&[3, 5], false)] {
+            assert_eq!(Slices::new(&many).ends_with(end), is_end);
+        }
+        assert!(!Slices::new(&many).ends_with(&[0, 1, 2, 3, 4, 5]));
         assert_ne!(Slices::new(&one), Slices::new(&cut(&[&[1, 2], &[3, 4, 6]])));
         assert_ne!(Slices::new(&one), Slices::new(&cut(&[&[1, 2, 3, 4]])));
     }
