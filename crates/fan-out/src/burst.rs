@@ -84,8 +84,8 @@ pub(crate) type Left<A> = (TrackId, Vec<Seat<A>>);
 /// What the bursts have to say.
 pub(crate) enum Step<A> {
     Send(BurstOffer),
-    /// These have met the group.
-    Arrived(Left<A>),
+    /// These have met the group, or will at this position.
+    Arrived(Left<A>, u64),
     Nothing,
 }
 
@@ -243,7 +243,8 @@ impl<A: Copy> Bursts<A> {
             }
             let burst = first.get_mut();
             let Some(run) = burst.next_run(shared, main, segments) else {
-                return Step::Arrived(first.remove().end());
+                let (at, burst) = (burst.place.pos, first.remove());
+                return Step::Arrived(burst.end(), at);
             };
             if burst.done < burst.seats.who().len() {
                 let count = (burst.seats.who().len() - burst.done).min(MAX_DESTINATIONS);
@@ -315,8 +316,9 @@ impl<A: Copy> Burst<A> {
         main: &Sending,
         segments: usize,
     ) -> Option<BurstRun> {
-        // An entry that the group is in the middle of comes from here.
-        let end = main.place.pos + u64::from(!main.is_at_border());
+        // An entry that the group is in the middle of comes from here, and so does what was there
+        // when the live point was taken, should the group be late with it.
+        let end = self.until.max(main.place.pos + u64::from(!main.is_at_border()));
         let cap = self.run.map_or_else(|| segments.clamp(1, RUN_PACKETS), |run| run.packets);
         while self.place.pos < end {
             let pos = self.place.pos;

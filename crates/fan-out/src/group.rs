@@ -339,13 +339,18 @@ impl<A: Copy> Group<A> {
 
     /// Adds a reader to a track's list, if need be once the current entry is done.
     fn go_live(&mut self, track: TrackId, seat: Seat<A>) {
-        if self.main.is_at_border() {
+        self.go_live_at(track, seat, self.main.place.pos);
+    }
+
+    /// The same for one that has had everything before the position `at`.
+    fn go_live_at(&mut self, track: TrackId, seat: Seat<A>, at: u64) {
+        if self.main.is_at_border() && at <= self.main.place.pos {
             if let Some(seats) = self.tracks.get_mut(track.index()) {
                 seats.push_live(seat);
             }
             return;
         }
-        let next = self.main.place.pos + 1;
+        let next = at.max(self.main.place.pos + u64::from(!self.main.is_at_border()));
         let place = Place::at(next);
         let same = self.chases.iter_mut().find(|chase| {
             chase.track == track && chase.sending.place == place && chase.sending.is_at_border()
@@ -396,9 +401,9 @@ impl<A: Copy> Group<A> {
                     let run = Run { packets: 0..0, bytes: 0..0, segment: 0 };
                     return Some(Offer { side: Side::Burst(offer), count: 0, run });
                 }
-                Step::Arrived((track, seats)) => {
+                Step::Arrived((track, seats), at) => {
                     for seat in seats {
-                        self.go_live(track, seat);
+                        self.go_live_at(track, seat, at);
                     }
                 }
                 Step::Nothing => return None,
@@ -443,7 +448,7 @@ impl<A: Copy> Group<A> {
     fn merge(&mut self) {
         let mut index = 0;
         while let Some(chase) = self.chases.get(index) {
-            if chase.sending.is_at_border() && chase.sending.place.pos >= self.main.place.pos {
+            if chase.sending.is_at_border() && chase.sending.place == self.main.place {
                 let mut chase = self.chases.swap_remove(index);
                 chase.seats.hold_all(None);
                 if let Some(seats) = self.tracks.get_mut(chase.track.index()) {

@@ -63,6 +63,19 @@ pub(crate) fn check_mapping(track: TrackId, got: &[(ExtSeq, RtpTime)]) -> (u32, 
     (begins, prefix)
 }
 
+/// A reader that began with packet `begins`, `before` ticks before live, when `next` was the next
+/// number of the track: as near to live as the order of the pictures allows.
+pub(crate) fn check_live(track: TrackId, published: &[u64], begins: u64, next: u64, before: u32) {
+    let at = |seq: u64| time(track, ExtSeq(seq));
+    let there = published.iter().filter(|seq| (begins..next).contains(seq));
+    let newest = there.map(|seq| at(*seq).ahead_of(at(begins))).max().unwrap_or(0);
+    let behind = i64::from(newest) - i64::from(before);
+    // In the first unit no nearer than the newest picture but one, which lost ones make far.
+    let steps = published.windows(2).map(|pair| at(pair[1]).ahead_of(at(pair[0])));
+    let longest = i64::from(steps.max().unwrap_or(0)) + i64::from(DEPTH);
+    assert!(behind <= longest.max(i64::from(2 * DEPTH)), "{behind} ticks behind live");
+}
+
 /// Both tracks.
 pub(crate) fn both() -> TrackMask {
     TrackMask::of(VIDEO).union(TrackMask::of(AUDIO))

@@ -13,7 +13,7 @@ use fan_out::{
 use proptest::prelude::*;
 use rtp_rtcp::{ExtSeq, RtpTime};
 
-use crate::source::{Source, check_mapping, identify_timed, ms, origin, report, time};
+use crate::source::{Source, check_live, check_mapping, identify_timed, ms, origin, report, time};
 use crate::tcp_player::{Stage, events};
 use crate::udp_players::{address, udp};
 
@@ -109,6 +109,8 @@ struct Reader {
     first: Vec<u64>,
     /// What it begins with at once, by track.
     instant: Vec<Option<u64>>,
+    /// Whether its group had been sent everything when it joined.
+    is_live: bool,
     saw_clear: bool,
 }
 
@@ -130,6 +132,8 @@ struct World {
     mail: BTreeMap<u32, Mailbox>,
     entries: usize,
     joined: u32,
+    /// How many entries there were when a group was last sent everything.
+    drained_at: [usize; GROUPS],
     /// Whether a group ever dropped anything.
     has_dropped: [bool; GROUPS],
 }
@@ -158,6 +162,7 @@ impl World {
             mail: BTreeMap::new(),
             entries: 0,
             joined: 0,
+            drained_at: [0; GROUPS],
             has_dropped: [false; GROUPS],
         }
     }
@@ -213,6 +218,7 @@ impl World {
             prologue,
             joined_at: self.entries,
             instant,
+            is_live: self.drained_at[group] == self.entries,
             first: self.tracks.iter().map(|track| track.source.next.0).collect(),
             saw_clear: false,
         });
@@ -271,7 +277,10 @@ impl World {
             Step::Send { group, sent, failed } => {
                 self.send(*group, *sent, *failed);
             }
-            Step::Drain { group } => while self.send(*group, usize::MAX, false) {},
+            Step::Drain { group } => {
+                while self.send(*group, usize::MAX, false) {}
+                self.drained_at[*group] = self.entries;
+            }
             Step::Wait { millis } => self.now += ms(*millis),
             Step::Join { group, tracks, start, prologue } if self.readers.len() < 12 => {
                 self.join(*group, *tracks, *start, *prologue);
@@ -349,6 +358,14 @@ impl World {
             let (before, mapped) = check_mapping(track, &media.timed);
             assert!(before == 0 || reader.instant[track.index()].is_some());
             assert!(mapped == media.timed.len() || !is_plain, "live was too late");
+            if let Some((first, _)) = media.timed.first()
+                && reader.is_live
+                && is_plain
+                && reader.instant[track.index()] == Some(first.0)
+            {
+                let published = &self.tracks[track.index()].published;
+                check_live(track, published, first.0, reader.first[track.index()], before);
+            }
         }
         assert_eq!((stats.packets, stats.send_errors), (packets as u64, refused as u64));
         if !reader.saw_clear {
@@ -425,11 +442,22 @@ proptest! {
     })]
 
     #[test]
-    fn readers_get_what_the_model_says(steps in prop::collection::vec(step(), 1..250)) {
+    fn readers_get_what_the_model_says(
+        steps in prop::collection::vec(step(), 1..250),
+        is_under_way: bool,
+    ) {
         let mut world = World::new();
         for group in 0..GROUPS {
             world.join(group, 0b111, Start::KeyFrame, true);
             world.join(group, 0b111, Start::Live, false);
+        }
+        if is_under_way {
+            world.publish(0, &[1000; 9], Some(0));
+            (0..3).for_each(|_| world.publish(0, &[1000; 9], None));
+            for group in 0..GROUPS {
+                world.perform(&Step::Drain { group });
+                world.join(group, 0b111, Start::Instant, true);
+            }
         }
         for step in &steps {
             world.perform(step);

@@ -6,7 +6,7 @@ use fan_out::{AudienceEvent, Start, TrackId};
 use rtp_rtcp::ExtSeq;
 
 use super::{AUDIO, LOG_BYTES, MAX_JUMP, PADDING_JUMP, Reader, TRACKS, World, channel, concerned};
-use crate::source::{DEPTH, check_mapping, time};
+use crate::source::{check_live, check_mapping};
 use crate::tcp_player::{Heard, events};
 
 impl World {
@@ -106,17 +106,7 @@ impl World {
         assert!(mapped == got.len() || !is_plain, "live was too late");
         if let (Some(begins), Some((first, _)), true) = (instant, got.first(), is_plain) {
             assert_eq!(begins, first.0);
-            // As near to live as the order of the pictures allows.
-            let first_after = reader.first[track.index()];
-            let there = (begins..first_after).map(|seq| time(track, ExtSeq(seq)));
-            let newest = there.map(|at| at.ahead_of(time(track, *first))).max().unwrap_or(0);
-            let behind = i64::from(newest) - i64::from(before);
-            // In the first unit no nearer than the newest picture but one, which lost ones make far.
-            let published = state.published.iter().map(|seq| time(track, ExtSeq(*seq)));
-            let steps = published.clone().zip(published.skip(1));
-            let longest = steps.map(|(one, next)| next.ahead_of(one)).max().unwrap_or(0);
-            let most = i64::from(3 * DEPTH / 2).max(i64::from(longest) + i64::from(DEPTH));
-            assert!(behind <= most, "{behind} ticks behind live");
+            check_live(track, &state.published, begins, reader.first[track.index()], before);
         }
     }
 
