@@ -225,7 +225,9 @@ impl Shard {
                 tracing::warn!(%stream, "{event}");
                 continue;
             };
-            let (session, tells) = (seat.session, seat.tells(now.mono));
+            let is_slow = !matches!(event, AudienceEvent::NoBurst { .. });
+            let session = seat.session;
+            let tells = if is_slow { seat.tells(now.mono) } else { None };
             let peer = self.sessions.get(&session).map(|s| s.peer);
             let peer = rtcp_routes::display(peer);
             match (event, tells) {
@@ -233,6 +235,9 @@ impl Shard {
                     tracing::warn!(%stream, %peer, why = %event, "slow reader cut off");
                     self.server.end_session(now.mono, session, EndReason::TooSlow);
                     self.pump.unsettle();
+                }
+                (AudienceEvent::NoBurst { .. }, _) => {
+                    tracing::debug!(%stream, %peer, "reader does not begin at once: {event}");
                 }
                 (_, None) => tracing::debug!(%stream, %peer, "slow reader: {event}"),
                 (_, Some(0)) => tracing::warn!(%stream, %peer, "slow reader: {event}"),
