@@ -1,10 +1,11 @@
 //! One stream's log and its readers on one shard.
 
+mod eviction;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rtp_rtcp::ExtSeq;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -12,91 +13,13 @@ use smallvec::SmallVec;
 use crate::batch::WireBatch;
 use crate::event::{AudienceEvent, Events, Lag, ReaderStats};
 use crate::group::{Greeting, Group};
+use crate::join::{AudienceFull, Join, MAX_GROUPS, Start, Transport};
 use crate::limits::FanOutLimits;
-use crate::log::{Floor, Log, Newest};
+use crate::log::{Log, Newest};
 use crate::pieces::CatchUp;
 use crate::reader::{Context, TcpReader, framed, unusual};
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
-
-/// Where a new reader begins.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub enum Start {
-    /// With the next packet of every track, whatever it is.
-    Live,
-    /// With the next key unit on tracks that have key frames, from the unit's first packet; with
-    /// the next packet on the others.
-    #[default]
-    KeyFrame,
-    /// With the newest key unit that is there, at once: everything of that track up to now comes
-    /// as fast as the reader takes it (UDP: as [`FanOutLimits::instant_rate`] allows), its times
-    /// compressed so that the last of it is shown now; with the next packet on the other tracks.
-    /// As `KeyFrame` where there is none, or more of it than [`FanOutLimits::instant_max_bytes`]
-    /// and [`FanOutLimits::instant_max_age`] allow.
-    Instant,
-}
-
-/// Track, RTP channel, RTCP channel.
-pub type TcpChannels = SmallVec<[(TrackId, u8, u8); 4]>;
-/// Track, where its RTP goes, where its RTCP goes.
-pub type UdpTracks<A> = SmallVec<[(TrackId, A, A); 2]>;
-
-/// How a reader is reached.
-#[derive(Clone, Debug)]
-pub enum Transport<A> {
-    /// Interleaved in its RTSP connection.
-    Tcp {
-        /// The channels it asked for.
-        channels: TcpChannels,
-    },
-    /// As datagrams.
-    Udp {
-        /// The socket group, below [`MAX_GROUPS`]: readers of one group are served through one
-        /// pair of sockets, for instance 0 for IPv4 and 1 for IPv6.
-        group: usize,
-        /// Its addresses.
-        tracks: UdpTracks<A>,
-    },
-}
-
-impl<A> Transport<A> {
-    /// The tracks it can carry.
-    fn tracks(&self) -> TrackMask {
-        match self {
-            Self::Tcp { channels } => channels.iter().map(|&(track, ..)| track).collect(),
-            Self::Udp { tracks, .. } => tracks.iter().map(|&(track, ..)| track).collect(),
-        }
-    }
-}
-
-/// Socket groups an audience may have.
-pub const MAX_GROUPS: usize = 256;
-
-/// A new reader.
-#[derive(Clone, Debug)]
-pub struct Join<A> {
-    /// How it is reached. Tracks without channels or addresses here are not served.
-    pub transport: Transport<A>,
-    /// The tracks it plays.
-    pub tracks: TrackMask,
-    /// Where it begins.
-    pub start: Start,
-    /// RTCP compounds of its own, a sender report per track, sent before anything else.
-    pub prologue: Vec<(TrackId, Bytes)>,
-}
-
-/// The audience takes no more readers, or no such socket group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AudienceFull;
-
-impl fmt::Display for AudienceFull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream has as many readers as it may have")
-    }
-}
-
-impl std::error::Error for AudienceFull {}
 
 /// Names a reader of an audience; never names another one after it left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -464,75 +387,6 @@ impl<A: Copy> Audience<A> {
 
     pub(crate) fn slot_mut(&mut self, key: ReaderKey) -> Option<&mut Slot> {
         self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
-    }
-
-    /// What is before the last key frame goes once every cursor has passed it or it is older
-    /// than `lag_max_age`; whatever its age, what exceeds the log's own bounds.
-    ///
-    /// A reader that is just being brought to live would begin in the middle of a unit without
-    /// what it still needs; so that stays a little longer.
-    fn evict(&mut self, now: Instant) {
-        let mut needed = None;
-        let mut needed_for_bursts = None;
-        while let Some(front) = self.log.front() {
-            if !self.log.is_over(&self.limits) {
-                let age = now.saturating_duration_since(front.since);
-                let is_old = age > self.limits.lag_max_age;
-                let goes = match self.log.floor(self.video) {
-                    Floor::Kept => false,
-                    Floor::Open => is_old,
-                    Floor::Passed if is_old => {
-                        self.log.base()
-                            < *needed_for_bursts.get_or_insert_with(|| self.lowest_burst(now))
-                    }
-                    Floor::Passed => {
-                        self.log.base() < *needed.get_or_insert_with(|| self.lowest_cursor())
-                    }
-                };
-                if !goes {
-                    return;
-                }
-            }
-            self.evict_one();
-        }
-    }
-
-    /// The oldest position any reader still needs.
-    fn lowest_cursor(&self) -> u64 {
-        let tcp = self.slots.iter().filter_map(|(_, slot)| match &slot.reader {
-            Reader::Tcp(reader) => Some(reader.needs()),
-            Reader::Udp { .. } => None,
-        });
-        let udp = self.groups.iter().filter_map(Group::needs);
-        tcp.chain(udp).min().unwrap_or(u64::MAX)
-    }
-
-    /// The oldest position that readers need who are just being brought to live.
-    fn lowest_burst(&self, now: Instant) -> u64 {
-        let after = now.checked_sub(self.limits.instant_max_age);
-        let tcp = self.slots.iter().filter_map(|(_, slot)| match &slot.reader {
-            Reader::Tcp(reader) => reader.needs_for_burst(now, &self.limits),
-            Reader::Udp { .. } => None,
-        });
-        let udp = self.groups.iter().filter_map(|group| group.needs_for_bursts(after));
-        tcp.chain(udp).min().unwrap_or(u64::MAX)
-    }
-
-    /// Gives the scratch back once nobody catches up.
-    pub(crate) fn tidy_scratch(&mut self) {
-        if self.scratch.capacity() > 0 && self.groups.iter().all(|group| !group.has_bursts()) {
-            self.scratch = Vec::new();
-        }
-    }
-
-    fn evict_one(&mut self) {
-        for number in 0..self.groups.len() {
-            let (group, mut shared) = self.group(number);
-            if let Some(group) = group {
-                group.lose_oldest(&mut shared);
-            }
-        }
-        self.log.evict();
     }
 
     /// A socket group and what it shares with the others.

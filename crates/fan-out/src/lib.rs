@@ -12,6 +12,15 @@
 //! [`Audience::udp_next`] and [`Audience::udp_sent`]; both may stop at any time and go on at the
 //! same place later.
 //!
+//! # Beginning at once
+//!
+//! A reader with [`Start::Instant`] is brought to live from the newest key unit in the log: its
+//! video comes with timestamps `L - (L - ts) / 40`, where L is the live point, and with the log's
+//! own from there on. L is so far behind the newest timestamp that nothing published later is
+//! before it, B-frames or not. The copies that this takes live in a scratch while they are
+//! written. Over UDP it is paced: [`Audience::udp_next`] has nothing then although it will have,
+//! and [`Audience::poll_timeout`] says when.
+//!
 //! # The contract of lent bytes
 //!
 //! Between [`Audience::slices`] and its [`Audience::consume`], and between
@@ -25,6 +34,7 @@ mod burst;
 mod egress;
 mod event;
 mod group;
+mod join;
 mod lag;
 mod limits;
 mod live_point;
@@ -38,9 +48,7 @@ mod tcp;
 mod track;
 mod udp;
 
-pub use audience::{
-    Audience, AudienceFull, Join, MAX_GROUPS, ReaderKey, Start, TcpChannels, Transport, UdpTracks,
-};
+pub use audience::{Audience, ReaderKey};
 pub use batch::{
     EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, MAX_SEGMENTS, Run,
     WireBatch,
@@ -48,6 +56,7 @@ pub use batch::{
 pub use builder::{Push, WireBatchBuilder};
 pub use egress::{Admit, Egress, MAX_SLICES};
 pub use event::{AudienceEvent, CutReason, Lag, ReaderStats};
+pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, UdpTracks};
 pub use limits::FanOutLimits;
 pub use meter::Meter;
 pub use tcp::MAX_SCRATCH_BYTES;

@@ -19,9 +19,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::audience::TcpChannels;
 use crate::batch::{EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, frame_onto};
 use crate::event::{Events, ReaderStats};
+use crate::join::TcpChannels;
 use crate::limits::FanOutLimits;
 use crate::live_point::LivePoint;
 use crate::log::{Amount, Log, Place};
