@@ -109,7 +109,9 @@ impl Reception {
 
     /// Remembers a sender report of the source, which came at `now`, for LSR and DLSR.
     pub fn on_sender_report(&mut self, now: Instant, info: &SenderInfo) {
-        self.last_report = Some(LastReport { middle: info.ntp.middle(), at: now });
+        // A sender without a clock has sent nothing that could be answered.
+        let has_clock = info.ntp.bits() != 0;
+        self.last_report = has_clock.then(|| LastReport { middle: info.ntp.middle(), at: now });
     }
 
     /// The block for a receiver report that leaves at `now`; the next one's fraction is counted

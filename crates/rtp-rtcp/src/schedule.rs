@@ -1,4 +1,4 @@
-//! When sender reports go to readers.
+//! When reports leave.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ pub const SILENCE_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct ReportSchedule {
     last_report: Instant,
+    /// Until the next report while media flows.
+    steady: Duration,
+    intervals: Option<Intervals>,
     /// `None` before the first packet: as silent as can be.
     last_media: Option<Instant>,
 }
@@ -25,7 +28,15 @@ pub struct ReportSchedule {
 impl ReportSchedule {
     /// A report has just left, and no media has come yet.
     pub const fn new(now: Instant) -> Self {
-        Self { last_report: now, last_media: None }
+        Self { last_report: now, steady: STEADY_REPORT_INTERVAL, intervals: None, last_media: None }
+    }
+
+    /// The same, with intervals that vary as RFC 3550, section 6.3.1, asks for, so that the reports
+    /// of many streams do not leave at the same moment.
+    pub const fn seeded(now: Instant, seed: u64) -> Self {
+        let mut intervals = Intervals { bits: seed };
+        let steady = intervals.next();
+        Self { last_report: now, steady, intervals: Some(intervals), last_media: None }
     }
 
     /// Media has come.
@@ -35,7 +46,7 @@ impl ReportSchedule {
 
     /// When the next report is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let steady = self.last_report.checked_add(STEADY_REPORT_INTERVAL);
+        let steady = self.last_report.checked_add(self.steady);
         let silent = self.last_report.checked_add(SILENT_REPORT_INTERVAL)?;
         let silent = match self.last_media {
             Some(last_media) => silent.max(last_media.checked_add(SILENCE_AFTER)?),
@@ -51,8 +62,79 @@ impl ReportSchedule {
         let due = self.poll_timeout().is_some_and(|due| due <= now);
         if due {
             self.last_report = now;
+            if let Some(intervals) = &mut self.intervals {
+                self.steady = intervals.next();
+            }
         }
         due
+    }
+}
+
+/// Says when a receiver report to a backend is due: the first soon after the first packet, then at
+/// least every [`STEADY_REPORT_INTERVAL`], as some cameras end a session that is silent for 10 s.
+#[derive(Clone, Debug)]
+pub struct ReceiverSchedule {
+    intervals: Intervals,
+    due: Option<Instant>,
+}
+
+impl ReceiverSchedule {
+    /// Nothing is due before a packet has come. Intervals vary as RFC 3550, section 6.3.1, asks
+    /// for.
+    pub const fn new(seed: u64) -> Self {
+        Self { intervals: Intervals { bits: seed }, due: None }
+    }
+
+    /// A packet has come.
+    pub fn on_packet(&mut self, now: Instant) {
+        if self.due.is_none() {
+            // The first interval is half as long (section 6.3.1).
+            self.due = now.checked_add(self.intervals.next() / 2);
+        }
+    }
+
+    /// The session has ended or paused: nothing is due before another packet comes.
+    pub const fn clear(&mut self) {
+        self.due = None;
+    }
+
+    /// When the next report is due.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether a report is due; if so, it is taken to leave now.
+    #[must_use]
+    pub fn due(&mut self, now: Instant) -> bool {
+        let due = self.due.is_some_and(|due| due <= now);
+        if due {
+            self.due = now.checked_add(self.intervals.next());
+        }
+        due
+    }
+}
+
+/// Intervals between reports (RFC 3550, section 6.3.1): a session of two members, of which any
+/// rate above some kilobits a second leaves the minimum interval, times 0.5..1.5, divided by
+/// e - 3/2; and never more than [`STEADY_REPORT_INTERVAL`].
+#[derive(Clone, Debug)]
+struct Intervals {
+    bits: u64,
+}
+
+impl Intervals {
+    /// Random numbers are SplitMix64's.
+    const fn next(&mut self) -> Duration {
+        self.bits = self.bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.bits;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let longest = STEADY_REPORT_INTERVAL.as_micros() as u64;
+        // In millionths: (0.5..1.5) / 1.21828.
+        let part = (500_000 + bits % 1_000_000) * 100_000 / 121_828;
+        let micros = longest * part / 1_000_000;
+        Duration::from_micros(if micros < longest { micros } else { longest })
     }
 }
 
@@ -110,6 +192,46 @@ mod tests {
         let mut schedule = ReportSchedule::new(start);
         schedule.on_media(start + ms(100));
         assert_eq!(schedule.poll_timeout(), Some(start + ms(2_000)));
+    }
+
+    #[test]
+    fn seeded_intervals_vary_and_stay_within_the_bound() {
+        let start = origin();
+        let mut schedule = ReportSchedule::seeded(start, 7);
+        let (mut last, mut gaps) = (0, Vec::new());
+        for at in (0..=600_000).step_by(40) {
+            schedule.on_media(start + ms(at));
+            if schedule.due(start + ms(at)) {
+                gaps.push(at - last);
+                last = at;
+            }
+        }
+        assert!(gaps.iter().all(|gap| (2_040..=5_040).contains(gap)), "{gaps:?}");
+        let mean = gaps.iter().sum::<u64>() / gaps.len() as u64;
+        assert!((3_300..=4_500).contains(&mean), "{mean}");
+        assert!(gaps.iter().any(|gap| *gap < 3_000) && gaps.iter().any(|gap| *gap > 4_900));
+    }
+
+    #[test]
+    fn the_first_receiver_report_follows_the_first_packet_soon() {
+        let start = origin();
+        let mut schedule = ReceiverSchedule::new(1);
+        assert!(!schedule.due(start));
+        assert_eq!(schedule.poll_timeout(), None);
+        schedule.on_packet(start);
+        let first = schedule.poll_timeout().unwrap() - start;
+        assert!(first <= ms(2_500), "{first:?}");
+        let mut last = start;
+        for _ in 0..100 {
+            let due = schedule.poll_timeout().unwrap();
+            assert!(due - last <= STEADY_REPORT_INTERVAL);
+            schedule.on_packet(due);
+            assert!(schedule.due(due));
+            assert!(!schedule.due(due));
+            last = due;
+        }
+        schedule.clear();
+        assert!(!schedule.due(last + ms(60_000)));
     }
 
     #[test]

@@ -123,6 +123,18 @@ fn the_last_sender_report_and_its_age_are_told() {
 }
 
 #[test]
+fn a_report_without_a_time_is_not_answered() {
+    let start = origin();
+    let mut reception = Reception::new(ClockRate::VIDEO);
+    receive(&mut reception, start, 0..3);
+    let ntp = NtpTime::from_bits(0);
+    let info = SenderInfo { ntp, rtp: RtpTime(0), packets: 0, octets: 0 };
+    reception.on_sender_report(start, &info);
+    let block = reception.report_block(start + Duration::from_secs(1)).unwrap();
+    assert_eq!((block.last_sr, block.delay_since_last_sr), (0, 0));
+}
+
+#[test]
 fn an_even_stream_has_no_jitter() {
     let start = origin();
     let mut reception = Reception::new(ClockRate::VIDEO);

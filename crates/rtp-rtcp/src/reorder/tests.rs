@@ -87,6 +87,37 @@ fn a_lost_packet_holds_the_others_for_the_delay_and_no_longer() {
 }
 
 #[test]
+fn a_lost_packet_delays_a_slow_track_by_the_timer_alone() {
+    let mut bench = Bench::new();
+    for second in 0..100_u64 {
+        let (at, seq) = (second * 1_000, second as u16);
+        match second % 10 {
+            // Lost.
+            4 => assert_eq!(bench.pull(at), []),
+            5 => {
+                assert_eq!(bench.pass(at, seq), []);
+                assert_eq!(bench.due(), Some(at + 100));
+                assert_eq!(bench.pull(at + 100), [second]);
+            }
+            _ => assert_eq!(bench.pass(at, seq), [second]),
+        }
+        assert_eq!(bench.due(), None);
+    }
+    assert_eq!(bench.reorder.stats().missing, 10);
+}
+
+#[test]
+fn a_slow_track_that_begins_anew_loses_one_packet_at_most() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.pass(0, 1_000), [1_000]);
+    assert_eq!(bench.push(1_000, 40_000), Admit::Queued);
+    assert_eq!(bench.pull(1_000), []);
+    assert_eq!(bench.push(2_000, 40_001), Admit::Restarted);
+    assert_eq!(bench.pull(2_000), [1_001]);
+    assert_eq!(bench.pass(3_000, 40_002), [1_002]);
+}
+
+#[test]
 fn each_gap_has_the_delay_of_those_behind_it() {
     let mut bench = Bench::new();
     assert_eq!(bench.pass(0, 1), [1]);
