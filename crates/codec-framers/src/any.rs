@@ -9,7 +9,8 @@ use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
 use crate::{
-    av1, dv, h261, h263, h264, h265, h266, jpeg, jpeg2000, mp2t, mpeg4, mpv, opaque, vp8, vp9,
+    av1, dv, h261, h263, h264, h265, h266, jpeg, jpeg2000, mp2t, mpeg4, mpv, opaque, raw, vp8, vp9,
+    xiph,
 };
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
@@ -48,6 +49,8 @@ any!(DepacketizerOf: dyn Depacketizer {
     Jpeg2000(jpeg2000::Depacketizer),
     Dv(dv::Depacketizer),
     Jpeg(jpeg::Depacketizer),
+    Raw(raw::Depacketizer),
+    Xiph(xiph::Depacketizer),
     Mp2t(mp2t::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
@@ -87,6 +90,8 @@ any!(PacketizerOf: dyn Packetizer {
     Jpeg2000(jpeg2000::Packetizer),
     Dv(dv::Packetizer),
     Jpeg(jpeg::Packetizer),
+    Raw(raw::Packetizer),
+    Xiph(xiph::Packetizer),
     Mp2t(mp2t::Packetizer),
     Opaque(opaque::Packetizer),
 });
@@ -116,6 +121,9 @@ impl AnyDepacketizer {
             "JPEG2000" => D::Jpeg2000(jpeg2000::Depacketizer::new(limits)),
             "DV" => D::Dv(dv::Depacketizer::new(limits)),
             "JPEG" => D::Jpeg(jpeg::Depacketizer::new(limits)),
+            "RAW" => D::Raw(raw::Depacketizer::new(format, limits)),
+            "THEORA" => D::Xiph(xiph::Depacketizer::new(xiph::Codec::Theora, limits)),
+            "VORBIS" => D::Xiph(xiph::Depacketizer::new(xiph::Codec::Vorbis, limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
             _ => D::Opaque(opaque::Depacketizer::new(limits)),
         })
@@ -204,6 +212,8 @@ impl AnyPacketizer {
             "JPEG2000" => P::Jpeg2000(jpeg2000::Packetizer),
             "DV" => P::Dv(dv::Packetizer),
             "JPEG" => P::Jpeg(jpeg::Packetizer::default()),
+            "RAW" => P::Raw(raw::Packetizer::new(format)),
+            "THEORA" | "VORBIS" => P::Xiph(xiph::Packetizer::for_format(format)),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
             _ => P::Opaque(opaque::Packetizer),
         })

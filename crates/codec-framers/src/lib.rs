@@ -54,10 +54,12 @@ mod packet;
 mod packetizer;
 mod params;
 mod parts;
+pub mod raw;
 mod slices;
 mod unit;
 pub mod vp8;
 pub mod vp9;
+pub mod xiph;
 
 pub use crate::access_unit::{AccessUnit, MAX_UNIT};
 pub use crate::any::{AnyDepacketizer, AnyFramer, AnyPacketizer};

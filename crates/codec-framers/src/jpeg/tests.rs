@@ -51,6 +51,8 @@ fn units(packets: &[Packet]) -> Vec<AccessUnit> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn images_survive_any_limit(
         images in proptest::collection::vec((image(), proptest::collection::vec(1_u8..0xff, 1..3000)), 1..4),

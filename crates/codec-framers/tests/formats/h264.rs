@@ -53,6 +53,8 @@ fn units() -> impl Strategy<Value = Vec<AccessUnit>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn units_survive_any_limit(units in units(), limit in 64_usize..1500) {
         assert_round_trip(&video("H264", "packetization-mode=1"), &units, limit);

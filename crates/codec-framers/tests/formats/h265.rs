@@ -60,6 +60,8 @@ fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn units_survive_any_limit((codec, units) in units(), limit in 64_usize..1500) {
         assert_round_trip(&video(CODECS[codec].encoding, ""), &units, limit);

@@ -81,7 +81,7 @@ fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
 
     #[test]
