@@ -75,8 +75,9 @@ fn options_set_what_they_say_whether_short_or_long() {
         assert_eq!(format!("{short:?}"), format!("{long:?}"));
         assert_ne!(format!("{short:?}"), format!("{:?}", settings("")));
     }
-    let set = settings("-tvp9000 -D0 -u user -pass -C a b -C c d -C a e rtsp://x/y");
+    let set = settings("--workers 3 -tvp9000 -D0 -u user -pass -C a b -C c d -C a e rtsp://x/y");
     assert_eq!(set.global.rtsp_port, 9000);
+    assert_eq!(set.global.workers, 3);
     assert_eq!(set.global.log.level, LevelChoice::Debug);
     assert_eq!(set.global.log.status, Some(Duration::from_secs(60)));
     assert!(!set.global.log.dialogues);
