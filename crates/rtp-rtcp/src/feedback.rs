@@ -89,8 +89,8 @@ impl KeyFrameRequest {
         self.asking = None;
     }
 
-    /// When the next request is due; in the past if it is due now, and before `now` can be known
-    /// if none was ever sent: then [`KeyFrameRequest::is_due`] says so.
+    /// When the next request is due. `None` if nothing is wished for, and for the very first wish:
+    /// that one is due at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gap = match self.asking? {
             0 => LEAST_GAP,

@@ -94,23 +94,23 @@ impl Drift {
         let heard = || tracks.iter().filter_map(|track| Some((track.late, track.heard?)));
         // The track that is usually first is relied on most; none may be before the first.
         let usual = heard().min().map(|(_, heard)| heard);
-        let earliest = heard().map(|(late, heard)| heard - late).max();
+        let earliest = heard().map(|(late, heard)| heard.saturating_sub(late)).max();
         let Some(error) = usual.max(earliest) else { return };
         for track in tracks.iter_mut() {
             let Some(heard) = track.heard else { continue };
             track.was_heard = true;
             if track.reports.was_aligned {
-                let later = (error - heard) / LATE_PARTS;
-                track.late += later.clamp(-LATE_STEP, LATE_STEP);
+                let later = error.saturating_sub(heard) / LATE_PARTS;
+                track.late = track.late.saturating_add(later.clamp(-LATE_STEP, LATE_STEP));
             } else {
                 // No report ties it to the others: its times come from its own arrivals.
-                track.align.correct(now, heard - error);
+                track.align.correct(now, heard.saturating_sub(error));
             }
         }
         // When all are late, none is.
         let known = || tracks.iter().filter(|track| track.was_heard);
         let least = known().map(|track| track.late).min().unwrap_or(0).clamp(0, LATE_STEP);
-        tracks.iter_mut().for_each(|track| track.late -= least);
+        tracks.iter_mut().for_each(|track| track.late = track.late.saturating_sub(least));
         self.ahead.correct(now, error);
     }
 }

@@ -80,11 +80,24 @@ pub enum TimeEvent {
     },
 }
 
+impl TimeEvent {
+    /// The track it is about; `None` where it is about all of them.
+    pub const fn track(&self) -> Option<TrackIndex> {
+        match self {
+            Self::Refitted { track, .. }
+            | Self::Realigned { track, .. }
+            | Self::Lie { track, .. } => Some(*track),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for TimeEvent {
+    /// What happened, without the track.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refitted { track, cause, gap } => {
-                write!(f, "track {}: {cause}, timestamps go on after {gap}", track.0)
+            Self::Refitted { cause, gap, .. } => {
+                write!(f, "{cause}, timestamps go on after {gap}")
             }
             Self::HostClockStepped { by } => {
                 write!(f, "the host's clock was set by {by}, reports follow it")
@@ -96,10 +109,10 @@ impl fmt::Display for TimeEvent {
             Self::BackendClockStepped { by } => {
                 write!(f, "the backend's clock was set by {by}")
             }
-            Self::Realigned { track, by } => {
-                write!(f, "track {}: its reports move it by {by} against the others", track.0)
+            Self::Realigned { by, .. } => {
+                write!(f, "its reports move it by {by} against the other tracks")
             }
-            Self::Lie { track, lie } => write!(f, "track {}: {lie}", track.0),
+            Self::Lie { lie, .. } => lie.fmt(f),
             Self::NoReports { after } => {
                 write!(f, "no sender report after {} s of media", after.as_secs())
             }

@@ -37,7 +37,8 @@ impl Servo {
     #[inline]
     pub(crate) fn at(&self, instant: i64) -> i64 {
         let correcting = instant.min(self.until) - self.since;
-        self.value + moved(self.rate, instant - self.since) + moved(self.correction, correcting)
+        let moved = moved(self.rate, instant - self.since) + moved(self.correction, correcting);
+        self.value.saturating_add(moved)
     }
 
     /// The rate that was learnt, in parts per billion.

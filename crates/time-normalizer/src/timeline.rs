@@ -181,7 +181,7 @@ impl Timeline {
     ) -> Verdict {
         self.stats.reports += 1;
         let elapsed = self.elapsed(now);
-        let common = elapsed + self.drift.ahead(elapsed);
+        let common = elapsed.saturating_add(self.drift.ahead(elapsed));
         let index = track;
         let Some(track) = self.tracks.get_mut(index.0) else {
             return Verdict::Lie(Lie::OtherSource);
@@ -207,7 +207,7 @@ impl Timeline {
             return self.lie(elapsed, index, Lie::ClockRate);
         }
 
-        let at = common + departure - track.fitting.behind_tick(own);
+        let at = common.saturating_add(departure - track.fitting.behind_tick(own));
         let reading = Reading { track: index.0, now: elapsed, at, ntp: info.ntp };
         let shown = self.source.read(reading, &mut self.tracks);
         self.expect_anew();
@@ -256,7 +256,7 @@ impl Timeline {
     /// Zero for a track that does not exist.
     pub fn at(&self, now: Now, track: TrackIndex) -> RtpTime {
         let elapsed = self.elapsed(now);
-        let common = elapsed + self.drift.ahead(elapsed);
+        let common = elapsed.saturating_add(self.drift.ahead(elapsed));
         self.tracks
             .get(track.0)
             .map_or(RtpTime(0), |track| track.fitting.at(track.own(elapsed, common)))
@@ -276,7 +276,7 @@ impl Timeline {
     /// `now` for a track that does not exist.
     pub fn presentation(&self, now: Now, track: TrackIndex, timestamp: RtpTime) -> NtpTime {
         let elapsed = self.elapsed(now);
-        let common = elapsed + self.drift.ahead(elapsed);
+        let common = elapsed.saturating_add(self.drift.ahead(elapsed));
         let Some(track) = self.tracks.get(track.0) else { return now.wall };
         let own = track.own(elapsed, common);
         let departure = timestamp.ahead_of(track.fitting.at(own));
@@ -349,9 +349,9 @@ impl Timeline {
             self.drift.close(elapsed, &mut self.tracks);
             self.watch(elapsed);
         }
-        let common = elapsed + self.drift.ahead(elapsed);
+        let common = elapsed.saturating_add(self.drift.ahead(elapsed));
         let later = elapsed.saturating_add(LINE_LENGTH);
-        let common_later = later + self.drift.ahead(later);
+        let common_later = later.saturating_add(self.drift.ahead(later));
         let Some(track) = self.tracks.get_mut(index.0) else { return timestamp };
         track.draw_line(elapsed, common, later, common_later);
         let expected = track.fitting.at(track.expected(elapsed, common));
@@ -434,7 +434,7 @@ impl Timeline {
             return;
         };
         let best = track.fitting.nanos(track.window.best);
-        let before_its_time = best - track.late;
+        let before_its_time = best.saturating_sub(track.late);
         if !(LEAST_HASTE..=MOST_HASTE).contains(&before_its_time) {
             return;
         }
@@ -444,7 +444,7 @@ impl Timeline {
                 track.late = 0;
                 track.window = Window::EMPTY;
             } else if track.reports.was_aligned {
-                track.late += before_its_time;
+                track.late = track.late.saturating_add(before_its_time);
             } else {
                 // Its times still come from its own arrivals.
                 track.align.jump(now, -before_its_time);
@@ -464,7 +464,7 @@ impl Timeline {
         }
         let was = std::mem::replace(&mut self.shows_backend, self.has_time_of_day);
         if self.shows_backend && !was {
-            let common = elapsed + self.drift.ahead(elapsed);
+            let common = elapsed.saturating_add(self.drift.ahead(elapsed));
             let ours = self.wall.at(elapsed, now.wall);
             let theirs = self.source.ntp(elapsed, common).unwrap_or(ours);
             let ahead = Shift::from_nanos(nanos_between(ours, theirs));

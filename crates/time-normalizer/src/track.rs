@@ -99,20 +99,20 @@ impl Track {
     /// The track's own time at an instant of the timeline's.
     #[inline]
     pub(crate) fn own(&self, now: i64, common: i64) -> i64 {
-        common + self.align.at(now)
+        common.saturating_add(self.align.at(now))
     }
 
     /// The track's own time when a packet comes that took the usual time.
     #[inline]
     pub(crate) fn expected(&self, now: i64, common: i64) -> i64 {
-        self.own(now, common) - self.late
+        self.own(now, common).saturating_sub(self.late)
     }
 
     /// Draws the line of what is expected from `now` to `later`, instants of which the timeline's
     /// are given too.
     pub(crate) fn draw_line(&mut self, now: i64, common: i64, later: i64, common_later: i64) {
         let begin = self.expected(now, common);
-        let covered = self.expected(later, common_later) - begin;
+        let covered = self.expected(later, common_later).saturating_sub(begin);
         let fitting = &self.fitting;
         let (start, behind) = (fitting.at(begin), fitting.behind_tick(begin));
         self.line = Line::new(fitting.rate(), now, later - now, start, behind, covered);
@@ -133,7 +133,7 @@ impl Track {
     pub(crate) fn realign(&mut self, now: i64, by: i64) {
         self.tie(now);
         self.align.jump(now, by);
-        self.late += by;
+        self.late = self.late.saturating_add(by);
         self.reports.waiting = None;
         self.reports.residuals = [None; 3];
     }

@@ -339,6 +339,55 @@ proptest! {
     }
 
     #[test]
+    fn hostile_sources_and_clocks_never_panic_and_stay_within_bounds(
+        happenings in prop::collection::vec(
+            (0_usize..3, any::<u8>(), any::<i32>(), any::<u64>(), 0_u64..1 << 33), 0..200,
+        ),
+        hz in prop_oneof![Just(1), Just(90_000), 1_u32..],
+        ntp in prop_oneof![Just(NtpSource::Proxy), Just(NtpSource::Backend)],
+    ) {
+        let Bench { start, .. } = Bench::new();
+        let options = TimelineOptions { ntp, ..TimelineOptions::default() };
+        let mut timeline = Timeline::with_options(start, 1, options);
+        let rate = ClockRate::new(hz).unwrap();
+        let tracks = [timeline.add_track(ClockRate::VIDEO), timeline.add_track(rate), TrackIndex(9)];
+        let mut now = start;
+        for (track, what, timestamp, bits, gap) in happenings {
+            let track = tracks[track];
+            // Most of the time a little, sometimes months.
+            now = now.after(Duration::from_millis(if what % 8 == 0 { gap } else { gap % 5_000 }));
+            // Mostly somewhere near.
+            let near = if what % 4 == 0 { timestamp } else { timestamp % 300_000 };
+            let timestamp = timeline.at(now, track).plus(near as u32);
+            let ssrc = Ssrc(u32::from(what % 16 == 3));
+            match what / 32 {
+                0..=3 => {
+                    let _outgoing = timeline.stamp(now, track, ssrc, timestamp);
+                }
+                4..=5 => {
+                    let ntp = if what % 2 == 0 {
+                        NtpTime::from_bits(bits)
+                    } else {
+                        NtpTime::from_bits(now.wall.bits().wrapping_add(bits >> 30))
+                    };
+                    let info = SenderInfo { ntp, rtp: timestamp, packets: 0, octets: 0 };
+                    let _verdict = timeline.on_sender_report(now, track, ssrc, &info);
+                }
+                6 => timeline.handle_timeout(Now { wall: NtpTime::from_bits(bits), ..now }),
+                _ if what % 4 == 0 => timeline.restart(),
+                _ => timeline.sequence_restarted(track),
+            }
+            let report = timeline.report(now, track);
+            let _time = timeline.presentation(now, track, report.rtp);
+            prop_assert!(timeline.events.len() <= MAX_EVENTS as usize);
+            prop_assert!(timeline.stats().drift_ppb.abs() <= 500_000);
+            if what == 7 {
+                while timeline.poll_event().is_some() {}
+            }
+        }
+    }
+
+    #[test]
     fn arbitrary_timestamps_never_panic_and_a_restart_never_goes_back(
         packets in prop::collection::vec((any::<u32>(), 0_u32..2, 0_u64..100_000, prop::bool::weighted(0.1)), 0..100),
         hz in 1_u32..,
