@@ -1,12 +1,13 @@
 //! Settings as the parts of the proxy take them.
 
 use fan_out::{FanOutLimits, Start};
-use proxy_config::{Global, Settings, StartChoice, StreamSettings, TransportChoice};
+use proxy_config::{Global, NtpChoice, Settings, StartChoice, StreamSettings, TransportChoice};
 use proxy_io::{ProxyOptions, StreamSetup};
 use proxy_session::StreamOptions;
 use rtp_rtcp::ReorderLimits;
 use rtsp_server::ServerOptions;
 use std::time::Duration;
+use time_normalizer::{NtpSource, TimelineOptions};
 
 /// A session is ended this much later than its reader was told: one that keeps time exactly would
 /// otherwise lose the race now and then.
@@ -91,6 +92,13 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
     session.reorder = ReorderLimits {
         delay: Duration::from_millis(u64::from(options.reorder_ms)),
         ..ReorderLimits::default()
+    };
+    session.time = TimelineOptions {
+        max_ts_step: options.max_ts_step,
+        ntp: match options.ntp {
+            NtpChoice::Proxy => NtpSource::Proxy,
+            NtpChoice::Backend => NtpSource::Backend,
+        },
     };
     let lag_max = u64::try_from(options.lag_max).unwrap_or(u64::MAX);
     StreamSetup {

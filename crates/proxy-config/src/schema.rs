@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::read::{Field, Raw};
-use crate::settings::{FORMATS, Global, LEVELS, STARTS, StreamOptions, TRANSPORTS};
+use crate::settings::{CLOCKS, FORMATS, Global, LEVELS, STARTS, StreamOptions, TRANSPORTS};
 
 pub use crate::read::Rule;
 
@@ -245,6 +245,18 @@ pub const STREAM: &[Key<StreamOptions>] = &[
         reorder_ms,
         Rule::Whole { min: 0, max: 5000, zero: Some("not at all") },
         "How long packets that came over UDP wait for one that is missing, in milliseconds."
+    ),
+    key!(
+        max_ts_step,
+        time(100, HOUR),
+        "How far the backend's timestamps may depart from what arrivals let expect before they \
+         are fitted anew, so that readers see a gap of the true length and no jump."
+    ),
+    key!(
+        ntp,
+        Rule::Word(CLOCKS),
+        "Whose time of day the reports to readers carry: this host's (proxy), or that of the \
+         backend's own reports from the first one on."
     ),
     key!(
         start,

@@ -124,6 +124,11 @@ pub struct StreamOptions {
     pub retry_unauthorized: Duration,
     /// How long packets from UDP wait for one that is missing, in milliseconds. Default 100.
     pub reorder_ms: u32,
+    /// How far the backend's timestamps may step before it counts as a new beginning. Default
+    /// 1 s.
+    pub max_ts_step: Duration,
+    /// Whose time of day reports to readers carry. Default the proxy's.
+    pub ntp: NtpChoice,
     /// Where a reader begins. Default instant.
     pub start: StartChoice,
     /// Bytes that a reader is caught up with at the most. Default 4 MiB.
@@ -205,6 +210,17 @@ words! {
         KeyFrame = "keyframe",
         /// With the next packet, whatever it is.
         Live = "live",
+    }
+}
+
+words! {
+    /// Whose time of day reports to readers carry.
+    NtpChoice, CLOCKS {
+        /// This host's.
+        #[default]
+        Proxy = "proxy",
+        /// The backend's, from its first report that tells one.
+        Backend = "backend",
     }
 }
 
@@ -352,6 +368,8 @@ impl Default for StreamOptions {
             retry_max: Duration::from_secs(30),
             retry_unauthorized: Duration::from_secs(300),
             reorder_ms: 100,
+            max_ts_step: Duration::from_secs(1),
+            ntp: NtpChoice::default(),
             start: StartChoice::default(),
             instant_max: 4 << 20,
             instant_max_age: Duration::from_secs(5),

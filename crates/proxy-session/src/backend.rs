@@ -14,7 +14,6 @@ use time_normalizer::{Timeline, TrackIndex};
 use crate::asks::Ask;
 use crate::description::Description;
 use crate::output::{Output, StreamEvent};
-use crate::reports::RECEIVER_REPORTS;
 use crate::stream::Stream;
 use crate::track::Track;
 
@@ -132,7 +131,7 @@ impl Stream {
             return index;
         }
         if self.clocks.len() >= MAX_CLOCKS {
-            self.timeline = Timeline::new(now, self.rng.next());
+            self.timeline = Timeline::with_options(now, self.rng.next(), self.options.time);
             self.clocks.clear();
             for track in self.tracks.iter_mut().flatten() {
                 track.index = self.timeline.add_track(track.rate);
@@ -159,7 +158,6 @@ impl Stream {
 
     pub(crate) fn on_playing(&mut self, now: Now) {
         self.is_playing = true;
-        self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
         self.out.push_back(Output::Event(StreamEvent::Playing));
         self.answer_waiting(now);
     }

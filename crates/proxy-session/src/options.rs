@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtp_rtcp::ReorderLimits;
+use time_normalizer::TimelineOptions;
 
 /// Everything that can be chosen for one proxied stream.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct StreamOptions {
     pub answer_deadline: Duration,
     /// How packets that arrive over UDP are put in order.
     pub reorder: ReorderLimits,
+    /// How far timestamps may step, and whose time of day reports carry.
+    pub time: TimelineOptions,
     /// The most asks that may wait for the backend at one time; further ones are refused.
     /// Default 10,000.
     pub max_waiting: usize,
@@ -33,6 +36,7 @@ impl StreamOptions {
             backend,
             answer_deadline: Duration::from_secs(10),
             reorder: ReorderLimits::default(),
+            time: TimelineOptions::default(),
             max_waiting: 10_000,
             max_readers: 10_000,
             instant_max_bytes: 4 << 20,

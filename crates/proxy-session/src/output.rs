@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fan_out::{TrackId, WireBatch};
+use time_normalizer::TimeEvent;
 
 use crate::asks::{Reply, Ticket};
 use crate::description::Description;
@@ -62,6 +63,13 @@ pub enum StreamEvent {
     TrackEnded {
         /// The track.
         track: TrackId,
+    },
+    /// Something happened to the stream's timeline, or the backend's reports are wrong.
+    Time {
+        /// The track, where it is about one.
+        track: Option<TrackId>,
+        /// What happened; its `Display` is a line for the log.
+        event: TimeEvent,
     },
     /// A packet too large to be relayed was dropped; told once per track.
     TooLarge {

@@ -141,7 +141,7 @@ impl Stream {
         self.building = None;
         self.key_unit = None;
         self.builder = self.builder_of(TrackId(0));
-        self.next_receiver_report = None;
+        self.receiver_reports.clear();
         self.held = None;
         for track in self.tracks.iter_mut().flatten() {
             track.restart();
@@ -202,6 +202,7 @@ impl Stream {
     fn welcome(&mut self, now: Now, wanted: TrackMask, start: Start) -> Reply {
         // It begins with what is published from here on, and the newest key unit before it.
         self.flush(now);
+        self.timeline.handle_timeout(now);
         let instant = (start == Start::Instant)
             .then_some((self.options.instant_max_bytes, self.options.instant_max_age));
         let key = |track: &Track| instant.and_then(|limits| track.key_unit(now.mono, limits));

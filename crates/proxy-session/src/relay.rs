@@ -42,7 +42,8 @@ impl Stream {
                 return;
             }
         };
-        if target.push(now.mono, packet, udp.then_some(limits)) {
+        self.receiver_reports.on_packet(now.mono);
+        if target.push(now.mono, packet, udp.then_some(limits), &mut self.timeline) {
             self.relay_track(now, track);
         }
     }
@@ -106,6 +107,7 @@ impl Stream {
         if let Some(batch) = self.builder.finish(now.mono) {
             self.publish(batch);
         }
+        self.tell_of_time();
     }
 
     /// A reader has joined an audience: what was kept for the first one flows.
@@ -133,10 +135,12 @@ impl Stream {
         let Some(Some(track)) = self.tracks.get_mut(track) else { return };
         let Ok(packets) = rtp_rtcp::parse_compound(data) else { return };
         for packet in packets {
-            if let RtcpPacket::SenderReport { ssrc, info, .. } = packet
-                && track.reception().ssrc() == Some(ssrc)
-            {
-                track.reception().on_sender_report(now.mono, &info);
+            if let RtcpPacket::SenderReport { ssrc, info, .. } = packet {
+                // What is wrong with it comes as an event.
+                let _verdict = self.timeline.on_sender_report(now, track.index, ssrc, &info);
+                if track.reception().ssrc() == Some(ssrc) {
+                    track.reception().on_sender_report(now.mono, &info);
+                }
             }
         }
     }

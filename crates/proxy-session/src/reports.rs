@@ -1,12 +1,10 @@
 //! Sender reports to readers, receiver reports to the backend.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use fan_out::WireBatch;
 use rtp_rtcp::{Now, RtcpWriter};
 
-use crate::output::Output;
+use crate::output::{Output, StreamEvent};
 use crate::stream::Stream;
 use crate::track::Track;
 
@@ -34,12 +32,20 @@ impl Stream {
         }
     }
 
-    /// At least every 5 s: some cameras cut a session that is silent for 10 s.
+    /// What the timeline has to say, for the log.
+    pub(crate) fn tell_of_time(&mut self) {
+        while let Some(event) = self.timeline.poll_event() {
+            let of = |index| self.clocks.iter().find(|clock| clock.2 == index).map(|clock| clock.0);
+            let track = event.track().and_then(of);
+            self.out.push_back(Output::Event(StreamEvent::Time { track, event }));
+        }
+    }
+
+    /// What was received, told to the backend.
     pub(crate) fn send_receiver_reports(&mut self, now: Now) {
-        if self.next_receiver_report.is_none_or(|due| due > now.mono) {
+        if !self.receiver_reports.due(now.mono) {
             return;
         }
-        self.next_receiver_report = Some(now.mono + RECEIVER_REPORTS);
         for (index, slot) in self.tracks.iter_mut().enumerate() {
             let Some(track) = slot else { continue };
             let Some(block) = track.reception().report_block(now.mono) else { continue };
@@ -52,6 +58,3 @@ impl Stream {
         self.drain_client(now, false);
     }
 }
-
-/// Between receiver reports to the backend.
-pub(crate) const RECEIVER_REPORTS: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use backend_client::{BackendClient, Demand, Input};
 use fan_out::{Meter, TrackId, WireBatchBuilder};
-use rtp_rtcp::{ClockRate, Now, RtpTime, Ssrc};
+use rtp_rtcp::{ClockRate, Now, ReceiverSchedule, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
 use time_normalizer::{Timeline, TrackIndex};
 
@@ -54,7 +54,7 @@ pub struct Stream {
     pub(crate) building: Option<usize>,
     /// Track and timestamp of the key unit that the batch under construction names.
     pub(crate) key_unit: Option<(usize, RtpTime)>,
-    pub(crate) next_receiver_report: Option<Instant>,
+    pub(crate) receiver_reports: ReceiverSchedule,
     /// What the backend sent before the reader that started it had joined.
     pub(crate) held: Option<Held>,
     pub(crate) receiver_ssrc: Ssrc,
@@ -70,7 +70,7 @@ impl Stream {
         let mut this = Self {
             name: Arc::from(name),
             client,
-            timeline: Timeline::new(now, rng.next()),
+            timeline: Timeline::with_options(now, rng.next(), options.time),
             // Random, not the host's name (RFC 7022).
             cname: format!("{:016x}", rng.next()),
             // Fits the signed 64-bit numbers that some players parse `o=` with.
@@ -80,6 +80,7 @@ impl Stream {
             tracks: Vec::new(),
             clocks: Vec::new(),
             receiver_ssrc: Ssrc(rng.next() as u32),
+            receiver_reports: ReceiverSchedule::new(rng.next()),
             rng,
             readers: HashMap::new(),
             waiting: Vec::new(),
@@ -92,7 +93,6 @@ impl Stream {
             builder: WireBatchBuilder::new(TrackId(0)),
             building: None,
             key_unit: None,
-            next_receiver_report: None,
             held: None,
             out: VecDeque::new(),
             options,
@@ -160,6 +160,7 @@ impl Stream {
         if self.held.as_ref().is_some_and(|held| held.until <= now.mono) {
             self.joined();
         }
+        self.timeline.handle_timeout(now);
         self.send_reports(now);
         self.send_receiver_reports(now);
         if self.waiting.iter().any(|w| w.until <= now.mono) {
@@ -169,6 +170,7 @@ impl Stream {
         }
         self.update_demand(now);
         self.drain_client(now, false);
+        self.tell_of_time();
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -181,7 +183,8 @@ impl Stream {
         reports
             .chain(self.client.poll_timeout())
             .chain(self.waiting.iter().map(|w| w.until).min())
-            .chain(self.next_receiver_report)
+            .chain(self.receiver_reports.poll_timeout())
+            .chain(self.timeline.poll_timeout())
             .chain(self.held.as_ref().map(|held| held.until))
             .min()
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use codec_framers::{Glancer, UnitStart, UnitTracker};
 use fan_out::TrackId;
 use rtp_rtcp::{
-    Admit, ClockRate, ExtSeq, InOrder, Now, NtpTime, Reception, Reorder, ReorderLimits,
-    ReportSchedule, RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
+    Admit, ClockRate, ExtSeq, InOrder, Now, Reception, Reorder, ReorderLimits, ReportSchedule,
+    RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
 };
-use time_normalizer::{MAX_TIMESTAMP_STEP, Timeline, TrackIndex};
+use time_normalizer::{MAX_TIMESTAMP_STEP, ReportPair, Timeline, TrackIndex};
 
 /// One track: reorder, time, glance, and the numbers that readers see.
 #[derive(Debug)]
@@ -118,6 +118,7 @@ impl Track {
         now: Instant,
         packet: RtpPacket,
         udp: Option<ReorderLimits>,
+        timeline: &mut Timeline,
     ) -> bool {
         let input = match (&self.input, udp) {
             (Input::Tcp(_), Some(limits)) => Some(Input::Udp(Reorder::new(limits))),
@@ -137,7 +138,11 @@ impl Track {
             Input::Udp(window) => window.push(now, packet),
         };
         match admit {
-            Admit::Queued | Admit::Restarted => true,
+            Admit::Queued => true,
+            Admit::Restarted => {
+                timeline.sequence_restarted(self.index);
+                true
+            }
             Admit::Duplicate | Admit::TooLate | Admit::Overflowed => false,
         }
     }
@@ -222,13 +227,8 @@ impl Track {
 
     /// The sender's side of a report for `now`.
     pub(crate) fn sender_info(&self, now: Now, timeline: &Timeline) -> SenderInfo {
-        let ntp: NtpTime = now.wall;
-        SenderInfo {
-            ntp,
-            rtp: timeline.at(now, self.index),
-            packets: self.sent_packets,
-            octets: self.sent_octets,
-        }
+        let ReportPair { ntp, rtp } = timeline.report(now, self.index);
+        SenderInfo { ntp, rtp, packets: self.sent_packets, octets: self.sent_octets }
     }
 
     /// The number below which nothing has gone out since somebody began to play.

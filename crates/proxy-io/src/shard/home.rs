@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_client::Input;
-use fan_out::Meter;
+use fan_out::{Meter, TrackId};
 use proxy_session::{Output, Stream, StreamEvent};
 use rtp_rtcp::Now;
+use time_normalizer::{RefitCause, TimeEvent};
 
 use super::Shard;
 use super::backend::BackendIo;
@@ -236,6 +237,7 @@ fn log(stream: &str, event: StreamEvent) {
             let track = u16::from(track.0) + 1;
             tracing::warn!(%stream, track, %why, "a packet that is not RTP is dropped, as all such will be");
         }
+        StreamEvent::Time { track, event } => log_time(stream, track, &event),
         StreamEvent::Tolerated { quirk, detail } => {
             tracing::info!(%stream, quirk, %detail, "the backend departs from the protocol");
         }
@@ -245,5 +247,19 @@ fn log(stream: &str, event: StreamEvent) {
             tracing::debug!(target: "dialogue", %stream, dialogue = %format_args!("\n{text}"), "{to}");
         }
         _ => {}
+    }
+}
+
+fn log_time(stream: &str, track: Option<TrackId>, event: &TimeEvent) {
+    let track = track.map(|track| u16::from(track.0) + 1);
+    match event {
+        // Each start of the backend's is one.
+        TimeEvent::Refitted { cause: RefitCause::Session, .. } => {
+            tracing::debug!(%stream, track, what = %event, "time");
+        }
+        TimeEvent::BackendTime { .. } | TimeEvent::Realigned { .. } => {
+            tracing::info!(%stream, track, what = %event, "time");
+        }
+        _ => tracing::warn!(%stream, track, what = %event, "time"),
     }
 }

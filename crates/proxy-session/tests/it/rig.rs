@@ -420,3 +420,11 @@ impl Rig {
         (status.readers, status.playing)
     }
 }
+
+/// How far `later` is after `earlier`, negative if it is before.
+pub(crate) fn seconds_between(earlier: NtpTime, later: NtpTime) -> f64 {
+    match later.since(earlier) {
+        Some(after) => after.as_secs_f64(),
+        None => -earlier.since(later).unwrap_or_default().as_secs_f64(),
+    }
+}
