@@ -50,7 +50,7 @@ pub(crate) enum What {
 /// 4 Mbit/s, key frames of 60 KB every two seconds.
 pub(crate) const USUAL: Source = Source { bitrate: 4_000_000, gop: 50, key: 60_000 };
 /// Frames per second of every source.
-const FPS: u32 = 25;
+pub(crate) const FPS: u32 = 25;
 
 impl Source {
     /// As the camera's option wants it.

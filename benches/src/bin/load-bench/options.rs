@@ -15,7 +15,7 @@ Measures the proxy as a process, with a camera and readers on loopback.
 
 usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [--seconds N]
                       [--readers N,N,..] [--streams N,N,..] [--pace PACE,..] [--prove] [--joined]
-                      [--accept] [--reach] [--json FILE] [--plots DIR] [--list]
+                      [--accept] [--reach] [--json FILE] [--plots] [--list]
 
   --quick       a few cases without the bare loop; loss is a failure
   --only        the cases whose names contain one of these
@@ -30,11 +30,11 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
   --accept      makes the ratios of this run the ones that others are compared with
   --reach       fails where what is to be reached is not
   --json        writes all figures to a file
-  --plots       draws the plots into a folder
+  --plots       draws the plots and writes the tables that the documentation shows
   --list        names the cases
 
 The other roles are started by `run`:
-  load-bench readers --over O (--url URL --count N).. --seconds N --watch PID [--joining MS] [--settle MS]
+  load-bench readers --over O (--url URL --count N).. --seconds N --watch PID [--joining MS]
                      [--record FILE --frames N --period MS] [--wait-for-key] [--joined]
                      [--join N --rounds N] [--ask-log]
   load-bench bare --recording FILE --over O --calls batches|frames|packets
@@ -68,7 +68,7 @@ pub(crate) struct RunOptions {
     pub(crate) accept: bool,
     pub(crate) reach: bool,
     pub(crate) json: Option<PathBuf>,
-    pub(crate) plots: Option<PathBuf>,
+    pub(crate) plots: bool,
     /// Loss alone is looked at, and is a failure.
     pub(crate) quick: bool,
     pub(crate) list: bool,
@@ -85,8 +85,6 @@ pub(crate) struct ReadersOptions {
     pub(crate) watch: u32,
     /// Their PLAYs are spread over this.
     pub(crate) joining: Duration,
-    /// How long they play before anything is measured.
-    pub(crate) settle: Duration,
     /// Whether all have a key frame before anything is measured.
     pub(crate) wait_for_key: bool,
     /// Whether datagrams are taken as they were sent, several in one piece.
@@ -213,7 +211,7 @@ fn run(mut parser: Parser) -> Result<Command> {
             Arg::Long("accept") => options.accept = true,
             Arg::Long("reach") => options.reach = true,
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
-            Arg::Long("plots") => options.plots = Some(parser.value()?.into()),
+            Arg::Long("plots") => options.plots = true,
             Arg::Long("list") => options.list = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             other => return Err(other.unexpected().into()),
@@ -236,7 +234,7 @@ fn readers(mut parser: Parser) -> Result<Command> {
     let (mut file, mut frames, mut period) = (None, None, None);
     let (mut join, mut rounds) = (None, 1);
     let (mut wait_for_key, mut joined, mut ask_log) = (false, false, false);
-    let (mut joining, mut settle) = (JOINING, SETTLE);
+    let mut joining = JOINING;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("url") => urls.push(parser.value()?.string()?),
@@ -245,7 +243,6 @@ fn readers(mut parser: Parser) -> Result<Command> {
             Arg::Long("seconds") => seconds = Some(parser.value()?.parse()?),
             Arg::Long("watch") => watch = Some(parser.value()?.parse()?),
             Arg::Long("joining") => joining = milliseconds(&mut parser)?,
-            Arg::Long("settle") => settle = milliseconds(&mut parser)?,
             Arg::Long("record") => file = Some(parser.value()?.into()),
             Arg::Long("frames") => frames = Some(parser.value()?.parse()?),
             Arg::Long("period") => period = Some(milliseconds(&mut parser)?),
@@ -269,7 +266,6 @@ fn readers(mut parser: Parser) -> Result<Command> {
         seconds: length(seconds.context("--seconds is missing")?)?,
         watch: watch.context("--watch is missing")?,
         joining,
-        settle,
         wait_for_key,
         joined,
         record,
@@ -284,8 +280,6 @@ fn milliseconds(parser: &mut Parser) -> Result<Duration> {
 
 /// What readers' PLAYs are spread over unless it is said.
 const JOINING: Duration = Duration::from_secs(1);
-/// How long they play before they are measured, unless it is said.
-const SETTLE: Duration = Duration::from_millis(500);
 
 fn bare(mut parser: Parser) -> Result<Command> {
     let (mut recording, mut over, mut calls) = (None, None, Calls::Batches);

@@ -1,4 +1,5 @@
-//! The plots for the documentation: what a packet costs against readers and against streams.
+//! What the documentation shows of a run: its tables, and what a packet costs against readers and
+//! against streams.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,9 +21,27 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws both into a folder. A plot for which fewer than two points were measured is left as it is.
-pub(crate) fn draw(folder: &Path, machine: &str, outcomes: &[Outcome]) -> Result<()> {
+/// Writes the tables.
+pub(crate) fn write(machine: &str, table: &str, reach: &str) -> Result<()> {
+    let text = format!(
+        "Written by `cargo xtask bench load --plots`, on {machine}.\n\n## Cases\n\n{table}\n\
+         ## Reach\n\n```\n{reach}```\n"
+    );
+    // What stands under the table is a list.
+    store("figures.md", &text.replace("|\n*", "|\n\n*"))
+}
+
+fn store(name: &str, text: &str) -> Result<()> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/plots"));
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let path = folder.join(name);
+    fs::write(&path, text).with_context(|| path.display().to_string())?;
+    eprintln!("{} is written", path.display());
+    Ok(())
+}
+
+/// Draws both plots. One for which fewer than two points were measured is left as it is.
+pub(crate) fn draw(machine: &str, outcomes: &[Outcome]) -> Result<()> {
     let of_readers = |outcome: &Outcome| {
         let case = &outcome.case;
         (case.streams == 1 && case.pace == "burst").then_some(case.readers as f64)
@@ -45,10 +64,7 @@ pub(crate) fn draw(folder: &Path, machine: &str, outcomes: &[Outcome]) -> Result
         ),
     ] {
         if lines.iter().all(|line| line.points.len() >= 2) && !lines.is_empty() {
-            let path = folder.join(name);
-            let text = svg(&format!("{title} (burst; {machine})"), axis, &lines);
-            fs::write(&path, text).with_context(|| path.display().to_string())?;
-            eprintln!("{} is drawn", path.display());
+            store(name, &svg(&format!("{title} (burst; {machine})"), axis, &lines))?;
         }
     }
     Ok(())

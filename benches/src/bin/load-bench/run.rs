@@ -60,9 +60,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
 
     let buffers = outcomes.iter().flat_map(|outcome| &outcome.pairs);
     let receive_buffer = buffers.map(|pair| pair.proxy.receive_buffer).min().unwrap_or(0);
+    let rows = reach::rows(&outcomes);
     println!("{machine}; readers' sockets have receive buffers of {} KiB", receive_buffer / 1024);
     print!("{}", table::render(&outcomes));
-    let rows = reach::rows(&outcomes);
     if !options.quick {
         print!("{}", reach::render(&rows));
     }
@@ -72,8 +72,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
         fs::write(path, serde_json::to_string_pretty(&report)?)
             .with_context(|| path.display().to_string())?;
     }
-    if let Some(folder) = &options.plots {
-        plots::draw(folder, &machine, &outcomes)?;
+    if options.plots {
+        plots::draw(&machine, &outcomes)?;
+        plots::write(&machine, &table::render(&outcomes), &reach::render(&rows))?;
     }
     if options.quick {
         failures.extend(outcomes.iter().filter_map(not_whole));
@@ -133,8 +134,10 @@ fn measure(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> 
         What::Loss | What::Beside | What::Memory { .. } => {
             let mut seen = stage.proxy(case, false)?;
             tell("proxy", &seen.measured);
-            seen.warnings.truncate(NOTES);
-            let mut outcome = Outcome::new(case, vec![Pair::of(seen.measured)], seen.warnings);
+            let mut notes = Vec::from_iter(behind(case, &seen.measured));
+            notes.append(&mut seen.warnings);
+            notes.truncate(NOTES);
+            let mut outcome = Outcome::new(case, vec![Pair::of(seen.measured)], notes);
             outcome.log_bytes = seen.log_bytes;
             Ok(outcome)
         }
@@ -147,13 +150,18 @@ fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result
     for number in 0..options.pairs.unwrap_or(PAIRS) {
         let seen = stage.proxy(case, number == 0)?;
         tell("proxy", &seen.measured);
+        notes.extend(behind(case, &seen.measured));
         notes.extend(seen.warnings);
         let bare = |calls, wanted: bool| {
-            if !wanted {
+            // A proxy that loses what it is sent cannot be recorded; what it loses is told.
+            if !wanted || !stage.has_recording() {
                 return Ok(None);
             }
             let measured = stage.bare(case, calls)?;
             tell(&format!("bare loop, {calls}"), &measured);
+            if calls != Calls::Packets {
+                behind(case, &measured);
+            }
             anyhow::Ok(Some(measured))
         };
         pairs.push(Pair {
@@ -182,7 +190,9 @@ fn joins(stage: &Stage, case: &Case) -> Result<Outcome> {
     }
     seen.warnings.truncate(NOTES);
     let mut pair = Pair::of(seen.measured);
-    if let What::Joins { joining, .. } = case.what {
+    if let What::Joins { joining, .. } = case.what
+        && stage.has_recording()
+    {
         let all = Case { readers: joining, ..case.clone() };
         let bare = stage.bare(&all, Calls::Frames)?;
         eprintln!("      bare loop: a key frame to all in {:.1} ms", bare.key_to_all.p50);
@@ -215,6 +225,19 @@ fn not_proven(outcome: &Outcome) -> Option<String> {
              and {wanted} is wanted",
             outcome.name
         )
+    })
+}
+
+/// Says so where fewer frames came in the measured time than it has: whoever was to send them had
+/// too little of the machine, and the measurement is worth little.
+fn behind(case: &Case, measured: &Measured) -> Option<String> {
+    let readers: usize = case.audiences().iter().sum();
+    let wanted = measured.seconds * f64::from(cases::FPS) * readers as f64;
+    let share = measured.frames as f64 / wanted.max(1.0);
+    (share < 0.95).then(|| {
+        let note = format!("only {:.0} % of the frames came in the measured time", 100.0 * share);
+        eprintln!("      {note}");
+        note
     })
 }
 

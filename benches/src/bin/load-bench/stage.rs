@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(10);
 const READERS: Duration = Duration::from_secs(90);
 /// Readers after the first measurement of a case join within this.
 const QUICKLY: Duration = Duration::from_millis(300);
-/// So many readers take longer until all have caught up.
+/// So many readers of a stream begin with its next key frame.
 const MANY: usize = 500;
 
 /// Where the programs are, and a folder that lasts as long as this.
@@ -60,9 +60,17 @@ impl Stage {
         Ok(this)
     }
 
+    /// Whether the bare loop has something to send, once `proxy` was asked to record.
+    pub(crate) fn has_recording(&self) -> bool {
+        self.recording().is_file()
+    }
+
     /// Camera, proxy and readers. The recording is made where `record` says so, and is the one
     /// that the bare loop sends from then on.
     pub(crate) fn proxy(&self, case: &Case, record: bool) -> Result<Seen> {
+        if record && self.has_recording() {
+            fs::remove_file(self.recording())?;
+        }
         let (camera, urls) = self.start_camera(case)?;
         let (proxy, urls, log) = self.start_proxy(&urls)?;
         let readers = self.start_readers(case, &urls, proxy.id(), true, record);
@@ -139,15 +147,16 @@ impl Stage {
         command.args(["readers", "--over", &case.over.to_string(), "--watch", &watch.to_string()]);
         command.args(["--seconds", &window.as_secs().to_string()]);
         for (url, count) in urls.iter().zip(&audiences) {
-            let start = if is_proxy { "?start=instant" } else { "" };
+            let start = match count {
+                _ if !is_proxy => "",
+                // What it costs that so many catch up at once is not what is looked at.
+                MANY.. => "?start=keyframe",
+                _ => "?start=instant",
+            };
             command.args(["--url", &format!("{url}{start}"), "--count", &count.to_string()]);
         }
         if self.joined {
             command.arg("--joined");
-        }
-        let total: usize = audiences.iter().sum();
-        if is_proxy && total >= MANY {
-            command.args(["--settle", "1000"]);
         }
         if is_proxy {
             command.arg("--wait-for-key");

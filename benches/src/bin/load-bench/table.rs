@@ -49,11 +49,11 @@ pub(crate) fn render(outcomes: &[Outcome]) -> String {
         if let Some(proof) = outcome.proof {
             let _ = writeln!(
                 text,
-                "{name}: the bare loop sends {proof:.1} times what a call per packet does"
+                "* {name}: the bare loop sends {proof:.1} times what a call per packet does"
             );
         }
         for note in &outcome.notes {
-            let _ = writeln!(text, "{name}: {note}");
+            let _ = writeln!(text, "* {name}: {note}");
         }
     }
     text

@@ -37,6 +37,8 @@ const FIRST_KEY: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long what was sent in the measurement may take to arrive.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Attempts at a recording without a gap.
+const RECORDINGS: usize = 3;
 /// What one read from a connection takes.
 const READ: usize = 256 * 1024;
 /// Datagrams are shorter.
@@ -68,7 +70,7 @@ pub(crate) fn run(options: &ReadersOptions) -> Result<()> {
     if let Some(record) = &options.record {
         readers.record(record)?;
     }
-    readers.pump(clock::mono() + options.settle, |_| false)?;
+    readers.pump(clock::mono() + SETTLE, |_| false)?;
     let joins = match (&options.joins, options.streams.first()) {
         (Some(joins), Some((url, _))) => Some(readers.join(url, options, *joins)?),
         _ => None,
@@ -208,24 +210,40 @@ impl Readers {
         Ok(())
     }
 
-    /// Records some frames as they are sent, then the probes leave.
+    /// Records some frames as they are sent, then the probes leave. Where packets are lost again
+    /// and again there is no recording.
     fn record(&mut self, record: &Record) -> Result<()> {
+        let mut recording = self.try_record(record);
+        for _ in 1..RECORDINGS {
+            if recording.is_err() {
+                recording = self.try_record(record);
+            }
+        }
+        match recording {
+            Ok(recording) => {
+                eprintln!(
+                    "      recorded: {} packets in {} batches",
+                    recording.packets(),
+                    recording.batches()
+                );
+                fs::write(&record.file, serde_json::to_string(&recording)?)?;
+            }
+            Err(error) => eprintln!("      nothing recorded: {error:#}"),
+        }
+        self.probes.iter_mut().try_for_each(|probe| probe.connection.tear_down())?;
+        self.probes.clear();
+        Ok(())
+    }
+
+    fn try_record(&mut self, record: &Record) -> Result<Recording> {
         for probe in &mut self.probes {
             probe.recorder = Recorder::default();
         }
         let by = clock::mono() + 2 * record.period + Duration::from_secs(1);
         let enough = |this: &Self| this.probes.iter().all(|one| one.recorder.has(record.frames));
         self.pump(by, enough)?;
-        let mut probes = std::mem::take(&mut self.probes);
-        let recorders: Vec<_> = probes.iter().map(|probe| &probe.recorder).collect();
-        let recording = Recording::of(&recorders, record.frames, record.period)?;
-        eprintln!(
-            "      recorded: {} packets in {} batches",
-            recording.packets(),
-            recording.batches()
-        );
-        fs::write(&record.file, serde_json::to_string(&recording)?)?;
-        probes.iter_mut().try_for_each(|probe| probe.connection.tear_down())
+        let recorders: Vec<_> = self.probes.iter().map(|probe| &probe.recorder).collect();
+        Recording::of(&recorders, record.frames, record.period)
     }
 
     fn measure(&mut self, watch: u32, length: Duration) -> Result<Measured> {
