@@ -164,4 +164,4 @@ impl Reports {
 }
 
 /// Tracks have crystals of their own in some cameras.
-const ALIGN: Law = Law { limit: ppm(200), settle: 60 * NANOS, learns: true };
+const ALIGN: Law = Law { limit: ppm(200), settle: 40 * NANOS, learns: true };

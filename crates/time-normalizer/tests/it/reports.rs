@@ -342,3 +342,70 @@ fn a_session_that_says_nothing_new_is_told_with_its_gap() {
     assert!((gap.nanos() - 14 * SECOND).abs() < 100 * MS, "{gap}");
     assert_ne!(gap, Shift::default());
 }
+
+#[test]
+fn pairs_that_are_not_taken_at_one_instant_make_the_tracks_tremble_and_no_more() {
+    let mut scene = scene(TimelineOptions::default());
+    let mut worst = 0;
+    for second in 0..1_800 {
+        let (video, audio) = play(&mut scene, second, second + 1, false);
+        if second > 600 {
+            worst = worst.max((video - audio).abs());
+        }
+        if second % 5 == 2 {
+            for is_video in [true, false] {
+                // The timestamp is that of the last frame, or of some moment near it.
+                let off = scene.dice.below(40 * MS);
+                let sent = (second + 1) * SECOND;
+                let source = scene.source(is_video);
+                let info = SenderInfo {
+                    rtp: source.timestamp(scene.crystal.own(sent - off)),
+                    ..source.info(&scene.crystal, sent)
+                };
+                let now = scene.host.now(sent + 20 * MS);
+                let timeline = &mut scene.timeline;
+                let verdict = timeline.on_sender_report(now, source.index, source.ssrc, &info);
+                assert!(!matches!(verdict, Verdict::Lie(_)), "{verdict:?}");
+            }
+        }
+    }
+    assert!(worst < 20 * MS, "{worst}");
+    assert_eq!(events(&mut scene), []);
+}
+
+#[test]
+fn a_track_with_a_crystal_of_its_own_is_followed_by_its_reports() {
+    let mut scene = scene(TimelineOptions::default());
+    let mut worst = 0;
+    for second in 0..3_600 {
+        // The sound counts 80 ppm faster than the camera's clock.
+        let own = |at: i64| at + at / 12_500;
+        for nth in 0..25 {
+            let captured = second * SECOND + nth * 40 * MS;
+            let (at, video) = scene.packet(true, captured, 60 * MS);
+            let source = scene.audio.clone();
+            let incoming = source.timestamp(own(scene.crystal.own(captured)));
+            let now = scene.host.now(at);
+            let audio = scene.timeline.stamp(now, source.index, source.ssrc, incoming);
+            let apart =
+                scene.error(true, at, captured, video) - scene.error(false, at, captured, audio);
+            if second > 300 {
+                worst = worst.max(apart.abs());
+            }
+        }
+        if second % 5 == 2 {
+            let sent = (second + 1) * SECOND;
+            let _fits = scene.report(true, sent);
+            let source = scene.audio.clone();
+            let info = SenderInfo {
+                rtp: source.timestamp(own(scene.crystal.own(sent))),
+                ..source.info(&scene.crystal, sent)
+            };
+            let now = scene.host.now(sent + 80 * MS);
+            let verdict = scene.timeline.on_sender_report(now, source.index, source.ssrc, &info);
+            assert!(!matches!(verdict, Verdict::Lie(_)), "{verdict:?}");
+        }
+    }
+    assert!(worst < MS, "{worst}");
+    assert_eq!(scene.timeline.refits(), 0);
+}
