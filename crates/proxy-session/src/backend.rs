@@ -6,7 +6,7 @@ use std::time::Duration;
 use backend_client::{Demand, Event, LostReason, Phase};
 use codec_framers::Glancer;
 use fan_out::{MAX_TRACKS, TrackId};
-use rtp_rtcp::{ClockRate, Now, Ssrc};
+use rtp_rtcp::{ClockRate, KeyFrameFeedback, Now, Ssrc};
 use rtsp_proto::StatusCode;
 use sdp::Presentation;
 use time_normalizer::{Timeline, TrackIndex};
@@ -101,6 +101,7 @@ impl Stream {
             }
             let Some(media) = presentation.media.get(index) else { continue };
             let glancer = Glancer::new(&info.kind, media.main_format());
+            let feedback = key_frame_feedback(media);
             match self.tracks.get_mut(index) {
                 Some(Some(track)) if track.rate == info.clock_rate => track.set_format(glancer),
                 _ => {
@@ -113,6 +114,9 @@ impl Stream {
                         *slot = Some(track);
                     }
                 }
+            }
+            if let Some(Some(track)) = self.tracks.get_mut(index) {
+                track.set_feedback(feedback);
             }
         }
         let event = StreamEvent::Described { summary: description.summary(), tolerated };
@@ -197,6 +201,13 @@ impl Stream {
 
 fn track_id(index: usize) -> Option<TrackId> {
     u8::try_from(index).ok().map(TrackId)
+}
+
+/// How the backend lets itself be asked for key frames, by what it says of its main format.
+fn key_frame_feedback(media: &sdp::Media) -> Option<KeyFrameFeedback> {
+    let offers = media.attributes().filter(|(name, _)| name.eq_ignore_ascii_case("rtcp-fb"));
+    let payload_type = media.main_format().payload_type;
+    KeyFrameFeedback::offered(offers.filter_map(|(_, value)| value), payload_type)
 }
 
 /// Whether the backend has a session of ours, or is about to.

@@ -206,6 +206,12 @@ impl Stream {
         let instant = (start == Start::Instant)
             .then_some((self.options.instant_max_bytes, self.options.instant_max_age));
         let key = |track: &Track| instant.and_then(|limits| track.key_unit(now.mono, limits));
+        for track in self.tracks.iter_mut().flatten() {
+            if start != Start::Live && wanted.contains(track.id) && key(track).is_none() {
+                track.wish_for_key();
+            }
+        }
+        self.request_keys(now);
         let is_wanted = |track: &&Track| wanted.contains(track.id);
         let tracks = || self.tracks.iter().flatten().filter(is_wanted);
         // RTP-Info stands for one instant, and no packet may come from before it.

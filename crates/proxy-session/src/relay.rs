@@ -61,7 +61,7 @@ impl Stream {
             // A batch names one key unit: what follows that unit goes into the next.
             let after_key = self.key_unit.is_some_and(|key| key != unit);
             if self.building != Some(index) || after_key {
-                self.flush(now);
+                self.close_batch(now);
                 self.builder = self.builder_of(id);
                 self.building = Some(index);
             }
@@ -102,12 +102,17 @@ impl Stream {
 
     /// Publishes what has been gathered since the last call.
     pub fn flush(&mut self, now: Now) {
+        self.close_batch(now);
+        self.tell_of_time();
+        self.request_keys(now);
+    }
+
+    fn close_batch(&mut self, now: Now) {
         self.building = None;
         self.key_unit = None;
         if let Some(batch) = self.builder.finish(now.mono) {
             self.publish(batch);
         }
-        self.tell_of_time();
     }
 
     /// A reader has joined an audience: what was kept for the first one flows.

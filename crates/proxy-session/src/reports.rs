@@ -41,6 +41,24 @@ impl Stream {
         }
     }
 
+    /// Asks the backend for the key frames that readers wait for, where it offers a way.
+    pub(crate) fn request_keys(&mut self, now: Now) {
+        if !self.is_playing {
+            return;
+        }
+        let mut is_asked = false;
+        for (index, slot) in self.tracks.iter_mut().enumerate() {
+            let Some(track) = slot else { continue };
+            if let Some(request) = track.key_request(now.mono, self.receiver_ssrc, &self.cname) {
+                self.client.send_rtcp(index, request);
+                is_asked = true;
+            }
+        }
+        if is_asked {
+            self.drain_client(now, false);
+        }
+    }
+
     /// What was received, told to the backend.
     pub(crate) fn send_receiver_reports(&mut self, now: Now) {
         if !self.receiver_reports.due(now.mono) {

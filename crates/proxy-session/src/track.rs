@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use codec_framers::{Glancer, UnitStart, UnitTracker};
 use fan_out::TrackId;
 use rtp_rtcp::{
-    Admit, ClockRate, ExtSeq, InOrder, Now, Reception, Reorder, ReorderLimits, ReportSchedule,
-    RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
+    Admit, ClockRate, ExtSeq, InOrder, KeyFrameFeedback, KeyFrameRequest, Now, Reception, Reorder,
+    ReorderLimits, ReportSchedule, RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
 };
 use time_normalizer::{MAX_TIMESTAMP_STEP, ReportPair, Timeline, TrackIndex};
 
@@ -25,6 +26,8 @@ pub(crate) struct Track {
     sequencer: Sequencer,
     /// How long after the instant that its timestamp stands for the last packet came.
     late: Duration,
+    /// How the backend is asked for a key frame, where it offers a way.
+    wish: Option<KeyFrameRequest>,
     /// The newest timestamp that went out, and the newest key unit since somebody began to play.
     newest: RtpTime,
     key: Option<KeyUnit>,
@@ -78,6 +81,7 @@ impl Track {
             units: UnitTracker::new(),
             sequencer: Sequencer::new(first_seq),
             late: Duration::ZERO,
+            wish: None,
             newest: RtpTime(0),
             key: None,
             steps: (0, 0),
@@ -104,6 +108,11 @@ impl Track {
         self.restart();
         self.sequencer.begun = self.sequencer.next;
         self.key = None;
+    }
+
+    /// How the backend lets itself be asked for key frames, if it does.
+    pub(crate) fn set_feedback(&mut self, feedback: Option<KeyFrameFeedback>) {
+        self.wish = feedback.filter(|_| self.glancer.knows_keys()).map(KeyFrameRequest::new);
     }
 
     /// The format may have changed with a new description.
@@ -155,10 +164,13 @@ impl Track {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.input {
+        let window = match &self.input {
             Input::Tcp(_) => None,
             Input::Udp(window) => window.poll_timeout(),
-        }
+        };
+        let wish = self.wish.as_ref().and_then(KeyFrameRequest::poll_timeout);
+        let wish = wish.filter(|_| self.reception.ssrc().is_some());
+        [window, wish].into_iter().flatten().min()
     }
 
     /// The number and the timestamp that a packet leaves with.
@@ -194,6 +206,9 @@ impl Track {
         if let Some(seq) = begins {
             self.key = Some(KeyUnit { seq, timestamp, at: now.mono, bytes: 0 });
             self.steps = (self.steps.1, 0);
+            if let Some(wish) = &mut self.wish {
+                wish.granted();
+            }
         } else if let Some(key) = &mut self.key {
             key.bytes += packet.bytes().len();
         }
@@ -264,6 +279,20 @@ impl Track {
         let before = ticks.div_ceil(CATCH_UP_SPEED) + self.steps.0.max(self.steps.1);
         let before = self.rate.duration(before);
         late.max(self.since(now, timeline, self.newest) + before)
+    }
+
+    /// A reader waits for a key frame.
+    pub(crate) fn wish_for_key(&mut self) {
+        if let Some(wish) = &mut self.wish {
+            wish.wish();
+        }
+    }
+
+    /// The request for a key frame that is due, if any; none before there is a packet to name the
+    /// source by, nor while a key frame may just be arriving.
+    pub(crate) fn key_request(&mut self, now: Instant, sender: Ssrc, cname: &str) -> Option<Bytes> {
+        let media = self.reception.ssrc().filter(|_| self.undecided().is_none())?;
+        self.wish.as_mut()?.poll(now, sender, media, cname)
     }
 
     fn undecided(&self) -> Option<UnitStart> {
