@@ -2,8 +2,8 @@
 //! the RFCs and other programs write them.
 
 mod arbitrary;
-#[allow(dead_code, reason = "for the formats that follow")]
 mod common;
+mod golden;
 mod h264;
 mod h265;
 mod raw;
