@@ -205,7 +205,7 @@ impl<A: Copy> Audience<A> {
     /// [`Start::Instant`]; `None` where it waits for the next key unit, or begins live.
     pub fn instant_seq(&self, now: Instant, track: TrackId) -> Option<ExtSeq> {
         let unit = Some(track).filter(|track| self.video.contains(*track));
-        let unit = self.log.newest_unit(now, unit?).filter(|unit| unit.fits(&self.limits))?;
+        let unit = self.log.instant_unit(now, unit?, &self.limits)?;
         self.log.get(unit.begins.pos)?.batch.ext_seq(unit.begins.packet as usize)
     }
 
@@ -225,12 +225,12 @@ impl<A: Copy> Audience<A> {
             Start::Instant => {
                 let mut refused = None;
                 for track in self.video.intersect(mask).iter() {
-                    match self.log.newest_unit(now, track) {
-                        Some(unit) if unit.fits(&self.limits) => {
+                    match self.log.instant_unit(now, track, &self.limits) {
+                        Some(unit) => {
                             wait.remove(track);
                             bursts.push(unit);
                         }
-                        unit => refused = Some(unit),
+                        None => refused = Some(self.log.newest_unit(now, track)),
                     }
                 }
                 // With an empty log the stream just begins, with a key frame.
@@ -323,9 +323,9 @@ impl<A: Copy> Audience<A> {
     }
 
     /// What another audience of the stream has to be given first, in order, for its readers to
-    /// begin where readers of this one can: everything from the newest key units on.
+    /// begin where readers of this one can: everything from the oldest of such key units on.
     pub fn log_from_keys(&self) -> impl Iterator<Item = &Arc<WireBatch>> {
-        let keys = self.video.iter().map(|track| self.log.newest_key(track));
+        let keys = self.video.iter().map(|track| self.log.oldest_key(track));
         // A unit that is just arriving may turn out to be one, of a track that has none yet.
         let (base, end) = (self.log.base(), self.log.end());
         let from = keys.map(|key| key.map_or(base, |key| key.pos)).min().unwrap_or(end);

@@ -37,9 +37,13 @@ pub struct FanOutLimits {
     pub max_segments: usize,
     /// What a blocked UDP socket has not taken for so long is dropped for the readers not served.
     pub udp_max_age: Duration,
-    /// Media bytes of one track, from its newest key unit on, that a reader with
-    /// [`Start::Instant`](crate::Start::Instant) is given at once; beyond it the reader waits for
-    /// the next key unit.
+    /// The youngest key unit that a reader with [`Start::Instant`](crate::Start::Instant) begins
+    /// with, where the log has an older one within the next two bounds: players look at some 25
+    /// pictures before they show the first, and what the burst lacks they wait for, and stay
+    /// behind by. The log keeps such an older one for so long.
+    pub instant_min_age: Duration,
+    /// Media bytes of one track, from a key unit on, that such a reader is given at once; beyond
+    /// it the reader waits for the next key unit.
     pub instant_max_bytes: usize,
     /// The same for the age of that key unit.
     pub instant_max_age: Duration,
@@ -65,6 +69,7 @@ impl Default for FanOutLimits {
             readers: 10_000,
             max_segments: crate::MAX_SEGMENTS,
             udp_max_age: Duration::from_millis(200),
+            instant_min_age: Duration::from_millis(1200),
             instant_max_bytes: 4 << 20,
             instant_max_age: Duration::from_secs(5),
             instant_rate: 50_000_000,

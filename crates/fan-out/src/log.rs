@@ -110,6 +110,8 @@ struct TrackState {
     last: Option<ExtSeq>,
     /// The newest key unit in the log.
     key: Option<Key>,
+    /// Those before it that readers may begin with while it is young, oldest first.
+    older: [Option<Key>; OLDER_KEYS],
     clock: Clock,
 }
 
@@ -119,11 +121,13 @@ struct Key {
     begins: Place,
     /// The position of the entry that made it known.
     known: u64,
+    /// When it began to arrive.
+    at: Instant,
     /// What the track had had before it.
     before: Amount,
 }
 
-/// What a track has from its newest key unit on.
+/// What a track has from one of its newest key units on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Newest {
     pub(crate) track: TrackId,
@@ -158,6 +162,10 @@ pub(crate) struct Log {
 /// Reports are not counted against the log's bytes and do not age it, but a stream that is held
 /// for hours appends nothing else: beyond so many the oldest entries go.
 const MAX_REPORTS: usize = 4_096;
+/// Key units noted per track before the newest one. Of those that come often only some are: every
+/// other one is at least `KEY_SPACING` after the last but one.
+const OLDER_KEYS: usize = 5;
+const KEY_SPACING: Duration = Duration::from_millis(600);
 
 impl Log {
     pub(crate) fn new() -> Self {
@@ -235,16 +243,38 @@ impl Log {
     /// What `track` has from its newest key unit on, if that is in the log.
     pub(crate) fn newest_unit(&self, now: Instant, track: TrackId) -> Option<Newest> {
         let state = self.tracks.get(track.index())?;
-        let Key { begins, known, before } = state.key?;
-        let begun = self.get(begins.pos)?.batch.at();
+        self.unit(now, track, state, state.key?)
+    }
+
+    /// The unit that a reader begins with which joins now and may be given all from there on at
+    /// once.
+    pub(crate) fn instant_unit(
+        &self,
+        now: Instant,
+        track: TrackId,
+        limits: &FanOutLimits,
+    ) -> Option<Newest> {
+        let state = self.tracks.get(track.index())?;
+        self.unit(now, track, state, state.instant_key(now, limits)?)
+    }
+
+    fn unit(&self, now: Instant, track: TrackId, state: &TrackState, key: Key) -> Option<Newest> {
+        let begun = self.get(key.begins.pos)?.batch.at();
         Some(Newest {
             track,
-            begins,
-            known,
-            left: state.appended.minus(before),
+            begins: key.begins,
+            known: key.known,
+            left: state.appended.minus(key.before),
             age: now.saturating_duration_since(begun),
             live: state.clock.live()?,
         })
+    }
+
+    /// Where the oldest key unit of `track` begins that readers may begin with.
+    pub(crate) fn oldest_key(&self, track: TrackId) -> Option<Place> {
+        let state = self.tracks.get(track.index())?;
+        let oldest = state.older.iter().flatten().next().or(state.key.as_ref());
+        oldest.map(|key| key.begins)
     }
 
     /// Appends an entry and returns its position.
@@ -292,11 +322,15 @@ impl Log {
                     Amount::of(&entry.batch, if pos == begins.pos { begins.packet } else { 0 });
             }
         }
-        if let Some(state) = self.tracks.get_mut(track.index())
+        let at = self.get(begins.pos).map(|entry| entry.batch.at());
+        if let Some(at) = at
+            && let Some(state) = self.tracks.get_mut(track.index())
             && state.key.is_none_or(|newest| newest.begins < begins)
         {
             let before = state.appended.minus(of_unit);
-            state.key = Some(Key { begins, known, before });
+            if let Some(key) = state.key.replace(Key { begins, known, at, before }) {
+                state.keep(key);
+            }
             state.clock.begin_unit();
         }
     }
@@ -342,11 +376,11 @@ impl Log {
     }
 
     /// What the last key frames say about the oldest entry.
-    pub(crate) fn floor(&self, video: TrackMask) -> Floor {
+    pub(crate) fn floor(&self, now: Instant, video: TrackMask, limits: &FanOutLimits) -> Floor {
         let mut oldest = None;
         let mut is_open = false;
         for state in video.iter().filter_map(|track| self.tracks.get(track.index())) {
-            match state.key {
+            match state.instant_key(now, limits).or(state.key) {
                 Some(Key { begins, .. }) => {
                     oldest = Some(oldest.map_or(begins, |other: Place| other.min(begins)));
                 }
@@ -377,10 +411,14 @@ impl Log {
             self.framed.set(self.framed.get() - entry.framed_bytes());
         }
         self.gone_at = Some(entry.since);
-        if let Some(state) = self.tracks.get_mut(entry.batch.track().index())
-            && state.key.is_some_and(|key| key.begins.pos < self.base)
-        {
-            state.key = None;
+        if let Some(state) = self.tracks.get_mut(entry.batch.track().index()) {
+            let is_gone = |key: Key| key.begins.pos < self.base;
+            if state.key.is_some_and(is_gone) {
+                state.key = None;
+            }
+            if state.older.first().copied().flatten().is_some_and(is_gone) {
+                state.drop_oldest();
+            }
         }
         Some(entry)
     }
@@ -397,15 +435,52 @@ impl Log {
         self.gone_at = None;
         for state in &mut self.tracks {
             state.key = None;
+            state.older = [None; OLDER_KEYS];
             state.clock.clear();
         }
     }
 }
 
-impl Newest {
-    /// Whether a reader is given so much at once.
-    pub(crate) fn fits(&self, limits: &FanOutLimits) -> bool {
-        self.left.bytes <= limits.instant_max_bytes as u64 && self.age <= limits.instant_max_age
+impl TrackState {
+    /// Notes a key unit that is not the newest any more.
+    fn keep(&mut self, key: Key) {
+        let count = self.older.iter().flatten().count();
+        let last_but_one = count.checked_sub(2).and_then(|index| *self.older.get(index)?);
+        let is_close = |other: Key| key.at.saturating_duration_since(other.at) < KEY_SPACING;
+        let mut place = count;
+        if last_but_one.is_some_and(is_close) {
+            place = count - 1;
+        } else if count == OLDER_KEYS {
+            self.drop_oldest();
+            place = count - 1;
+        }
+        if let Some(free) = self.older.get_mut(place) {
+            *free = Some(key);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        self.older.rotate_left(1);
+        if let Some(last) = self.older.last_mut() {
+            *last = None;
+        }
+    }
+
+    /// The newest key unit that is not too young, or else the oldest; but none too far back.
+    fn instant_key(&self, now: Instant, limits: &FanOutLimits) -> Option<Key> {
+        let mut found = None;
+        for key in self.key.iter().chain(self.older.iter().rev().flatten()) {
+            let age = now.saturating_duration_since(key.at);
+            let bytes = self.appended.minus(key.before).bytes;
+            if bytes > limits.instant_max_bytes as u64 || age > limits.instant_max_age {
+                break;
+            }
+            found = Some(*key);
+            if age >= limits.instant_min_age {
+                break;
+            }
+        }
+        found
     }
 }
 

@@ -31,6 +31,11 @@ pub(crate) struct Track {
     /// The newest timestamp that went out, and the newest key unit since somebody began to play.
     newest: RtpTime,
     key: Option<KeyUnit>,
+    /// Key units before that one, the older one first: readers may begin with one of them while
+    /// it is young.
+    older: [Option<KeyUnit>; 2],
+    /// The bytes that went out.
+    bytes: u64,
     /// The longest steps of timestamps, in ticks, before that key unit and since: live may be so
     /// far behind the newest one.
     steps: (u64, u64),
@@ -47,9 +52,16 @@ pub(crate) struct KeyUnit {
     /// Its first packet.
     seq: ExtSeq,
     timestamp: RtpTime,
-    /// When it was known to be one, and the bytes since.
+    /// When it was known to be one, and the bytes that had gone out by then.
     at: Instant,
-    bytes: usize,
+    before: u64,
+}
+
+impl KeyUnit {
+    /// Whether it is so old that no reader begins with one before it.
+    fn is_old(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= OLD_KEY_UNIT
+    }
 }
 
 #[derive(Debug)]
@@ -84,6 +96,8 @@ impl Track {
             wish: None,
             newest: RtpTime(0),
             key: None,
+            older: [None; 2],
+            bytes: 0,
             steps: (0, 0),
             sent_packets: 0,
             sent_octets: 0,
@@ -108,6 +122,7 @@ impl Track {
         self.restart();
         self.sequencer.begun = self.sequencer.next;
         self.key = None;
+        self.older = [None; 2];
     }
 
     /// How the backend lets itself be asked for key frames, if it does.
@@ -203,14 +218,16 @@ impl Track {
         self.schedule.on_media(now.mono);
         self.note_time(timestamp);
         let begins = self.units.on_packet(seq, timestamp, glance);
+        self.bytes += packet.bytes().len() as u64;
         if let Some(seq) = begins {
-            self.key = Some(KeyUnit { seq, timestamp, at: now.mono, bytes: 0 });
+            let key = KeyUnit { seq, timestamp, at: now.mono, before: self.bytes };
+            if let Some(before) = self.key.replace(key) {
+                self.keep(now.mono, before);
+            }
             self.steps = (self.steps.1, 0);
             if let Some(wish) = &mut self.wish {
                 wish.granted();
             }
-        } else if let Some(key) = &mut self.key {
-            key.bytes += packet.bytes().len();
         }
         begins
     }
@@ -251,13 +268,35 @@ impl Track {
         self.sequencer.begun
     }
 
-    /// The key unit that a reader may begin with at once, unless it lies too far back by `limits`,
-    /// bytes and time: what is told here for longer than the audiences do costs nothing.
+    /// Notes a key unit that is not the newest any more.
+    fn keep(&mut self, now: Instant, key: KeyUnit) {
+        match self.older {
+            [None, _] => self.older = [Some(key), None],
+            [oldest, None] => self.older = [oldest, Some(key)],
+            [_, Some(next)] if next.is_old(now) => self.older = [Some(next), Some(key)],
+            _ => {}
+        }
+    }
+
+    /// The key unit that a reader may begin with at once, or one before it, unless it lies too far
+    /// back by `limits`, bytes and time: what is told here for longer than the audiences do costs
+    /// nothing.
     pub(crate) fn key_unit(&self, now: Instant, limits: (usize, Duration)) -> Option<KeyUnit> {
         let (bytes, age) = limits;
-        let is_near =
-            |key: &KeyUnit| key.bytes <= bytes && now.saturating_duration_since(key.at) <= age;
-        self.key.filter(|key| self.glancer.knows_keys() && is_near(key))
+        let mut found = None;
+        let keys = self.key.iter().chain(self.older.iter().rev().flatten());
+        for key in keys.filter(|_| self.glancer.knows_keys()) {
+            let is_near = self.bytes - key.before <= bytes as u64
+                && now.saturating_duration_since(key.at) <= age;
+            if !is_near {
+                break;
+            }
+            found = Some(*key);
+            if key.is_old(now) {
+                break;
+            }
+        }
+        found
     }
 
     /// The lowest number that a reader may get which joins now: that of the key unit it begins
@@ -317,6 +356,9 @@ impl Track {
 
 /// How many times faster a reader is caught up than the media plays.
 const CATCH_UP_SPEED: u64 = 40;
+/// Audiences begin with no key unit before one that is so old: they want one of
+/// [`fan_out::FanOutLimits::instant_min_age`] and look at some of those in between only.
+const OLD_KEY_UNIT: Duration = Duration::from_secs(2);
 
 /// The backend's numbers mapped to ours: gaps stay, sessions follow each other without a step.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ impl<A: Copy> Audience<A> {
             if !self.log.is_over(&self.limits) {
                 let age = now.saturating_duration_since(front.since);
                 let is_old = age > self.limits.lag_max_age;
-                let goes = match self.log.floor(self.video) {
+                let goes = match self.log.floor(now, self.video, &self.limits) {
                     Floor::Kept => false,
                     Floor::Open => is_old,
                     Floor::Passed if is_old => {

@@ -332,8 +332,46 @@ fn a_new_key_frame_does_not_take_away_what_a_joiner_is_being_sent() {
     assert_eq!(player.media(VIDEO), numbers(crate::source::FIRST, camera.video.next));
     assert_eq!(got(&net, 0), numbers(crate::source::FIRST, camera.video.next));
     assert!(events(&mut camera.stage).is_empty());
+    // While the new one is young, the one before it stays for who joins.
+    camera.pictures(29);
+    player.drain(&mut camera.stage, camera.now);
+    camera.catch_up(&mut net);
     camera.picture();
-    assert!(camera.stage.log_span() < ms(1000), "kept for nobody");
+    assert!(camera.stage.log_span() < ms(1500), "kept for nobody");
+}
+
+#[test]
+fn a_reader_does_not_begin_with_a_key_frame_that_is_young_if_there_is_an_older_one() {
+    // Pictures from one key frame to the next and in all, and how many a reader begins with.
+    for (every, pictures, wanted) in [
+        (75, 75 + 30, 30..=30),
+        (75, 75 + 29, 75 + 29..=75 + 29),
+        (75, 75 + 1, 75 + 1..=75 + 1),
+        // There are so many that not all are noted.
+        (5, 100, 30..=45),
+        (1, 100, 30..=45),
+        (1, 10, 10..=10),
+        // The older one lies too far back.
+        (120, 120 + 10, 10..=10),
+    ] {
+        let mut camera = Camera::new(FanOutLimits::default());
+        let mut keys = Vec::new();
+        for picture in 0..pictures {
+            if picture % every == 0 {
+                keys.push((camera.key_frame(), pictures - picture));
+            }
+            camera.picture();
+        }
+        let first = camera.stage.instant_seq(camera.now, VIDEO);
+        let missed = keys.iter().find(|(key, _)| Some(*key) == first).map(|(_, missed)| *missed);
+        assert!(missed.is_some_and(|missed| wanted.contains(&missed)), "{every}: {missed:?}");
+        let mut player = Player::join(&mut camera.stage, camera.now, tcp(both(), Start::Instant));
+        player.drain(&mut camera.stage, camera.now);
+        assert_eq!(player.media(VIDEO), numbers(first.expect("a key frame"), camera.video.next));
+        // Nothing before is kept, but for some of a second.
+        let kept = camera.stage.log_span();
+        assert!(kept <= ms(40 * (missed.unwrap_or_default() + 1)), "{every}: {kept:?}");
+    }
 }
 
 #[test]

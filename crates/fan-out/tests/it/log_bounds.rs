@@ -48,7 +48,8 @@ fn what_is_before_the_last_key_frame_goes_once_every_cursor_has_passed_it() {
 
 #[test]
 fn what_is_before_the_last_key_frame_goes_when_it_is_older_than_the_lag_allowed() {
-    let (t0, mut stage, mut video) = (origin(), stage(FanOutLimits::default()), Source::new(VIDEO));
+    let limits = FanOutLimits { instant_min_age: ms(0), ..FanOutLimits::default() };
+    let (t0, mut stage, mut video) = (origin(), stage(limits), Source::new(VIDEO));
     let _stopped = Player::join(&mut stage, t0, tcp(both(), Start::Live));
     stage.publish(t0, video.key(t0, 10, 1000));
     let t1 = t0 + ms(1000);
@@ -195,8 +196,14 @@ fn a_second_log_is_given_everything_from_the_key_unit_on_even_if_it_was_known_la
     let mut second = stage(FanOutLimits::default());
     batches.into_iter().for_each(|batch| second.publish(t0, batch));
     assert_eq!(given(&second).len(), 3);
+    // Both keep it for as long as the next one is young.
     let next = video.key(t0, 1, 100);
     first.publish(t0, next.clone());
     second.publish(t0, next);
-    assert_eq!((given(&first).len(), given(&second).len()), (1, 1));
+    assert_eq!((given(&first).len(), given(&second).len()), (4, 4));
+    let t1 = t0 + ms(1200);
+    let next = video.batch(t1, 1, 100);
+    first.publish(t1, next.clone());
+    second.publish(t1, next);
+    assert_eq!((given(&first).len(), given(&second).len()), (2, 2));
 }

@@ -184,6 +184,8 @@ impl World {
             lag_max_bytes: 40_000,
             shed_bytes: 20_000,
             padding_jump: PADDING_JUMP,
+            // The newest key unit, however young, so that the model needs no other.
+            instant_min_age: ms(0),
             instant_max_bytes: 30_000,
             instant_max_age: ms(1500),
             max_jump: MAX_JUMP,

@@ -69,6 +69,33 @@ fn it_is_told_the_key_frame_that_is_there_and_one_instant_before_all_it_gets() {
 }
 
 #[test]
+fn it_is_told_a_key_frame_before_one_that_is_young() {
+    let mut rig = playing(options(), 50);
+    let mut number = 50;
+    let mut go_on = |rig: &mut Rig, pictures: u16, key: bool| {
+        for picture in 0..pictures {
+            rig.run(ms(40));
+            number += 1;
+            let timestamp = 90_000 + u32::from(number) * FRAME;
+            let is_key = key && picture == 0;
+            let packet = if is_key { Packet::key } else { Packet::new };
+            rig.send(&[(VIDEO, packet(number, timestamp))]);
+        }
+    };
+    go_on(&mut rig, 25, true);
+    assert_eq!(welcome(&mut rig).tracks[VIDEO].next_seq, rig.got(VIDEO)[0].seq);
+    go_on(&mut rig, 26, false);
+    assert_eq!(welcome(&mut rig).tracks[VIDEO].next_seq, rig.got(VIDEO)[51].seq);
+    // Of those that come often, one that is not much older than it has to be.
+    for _ in 0..10 {
+        go_on(&mut rig, 10, true);
+    }
+    let told = welcome(&mut rig).tracks[VIDEO].next_seq;
+    let missed = rig.got(VIDEO).iter().rev().position(|got| got.seq == told).map(|last| last + 1);
+    assert!(missed.is_some_and(|missed| (50..=80).contains(&missed)), "{missed:?} pictures");
+}
+
+#[test]
 fn its_report_names_the_present_on_the_timeline_that_it_is_caught_up_to() {
     let mut rig = playing(options(), 50);
     let welcome = welcome(&mut rig);
