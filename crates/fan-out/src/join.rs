@@ -17,7 +17,9 @@ pub enum Start {
     /// the next packet on the others.
     #[default]
     KeyFrame,
-    /// With the newest key unit that is there, at once: everything of that track up to now comes
+    /// With the newest key unit that is there and not too young (as
+    /// [`FanOutLimits::instant_min_age`](crate::FanOutLimits::instant_min_age) says), or else the
+    /// oldest, at once: everything of that track from there up to now comes
     /// as fast as the reader takes it, over UDP as
     /// [`FanOutLimits::instant_rate`](crate::FanOutLimits::instant_rate) allows, its times
     /// compressed so that the last of it is shown now; with the next packet on the other tracks.
