@@ -44,7 +44,7 @@ impl PartFormat for Jpeg2000 {
     }
 }
 
-/// Sends codestreams as they are, without naming tiles.
+/// Sends codestreams as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Packetizer;
 
@@ -56,25 +56,35 @@ impl packetizer::Packetizer for Packetizer {
         emit: &mut dyn FnMut(&Payload<'_>),
     ) -> Result<(), PacketizeError> {
         let room = limit.clamp(MIN_LIMIT, MAX_PAYLOAD) - 8;
-        // The main header ends where the first tile part starts.
-        let tiles = windows(unit.data(), |four| four >> 16 == START_OF_TILE);
-        let header = tiles.first().map_or(0, |(at, _)| *at);
+        // Payloads end where tile parts do, so that each belongs to one tile, or to the main
+        // header before the first.
+        let tiles = windows(unit.data(), |four| four == START_OF_TILE);
+        let mut ahead = tiles.iter().map(|(at, _)| *at).peekable();
+        let header = ahead.peek().copied().unwrap_or(unit.len());
+        let mut tile = None;
         let mut cursor = unit.data().cursor();
         let mut payload = Payload::new(unit.timestamp);
         let mut at = 0;
         while at < unit.len() {
-            let to = (at + room).min(unit.len());
+            if ahead.next_if_eq(&at).is_some() {
+                let mut start = cursor.clone();
+                start.skip(4);
+                tile = start.u16();
+            }
+            let end = ahead.peek().copied().unwrap_or(unit.len());
+            let to = (at + room).min(end);
             // Section 4.2: all of the main header, part of it, its end.
             let flags = match (at, to) {
-                (0, to) if to >= header && header > 0 => 3,
-                (at, to) if at < header && to >= header => 2,
-                (at, _) if at < header => 1,
+                (0, to) if to == header => 3,
+                (_, to) if to == header => 2,
+                (_, to) if to < header => 1,
                 _ => 0,
             };
             let [_, a, b, c] = ((at & 0x00ff_ffff) as u32).to_be_bytes();
+            let [high, low] = tile.unwrap_or_default().to_be_bytes();
             payload.clear();
-            // No tile is named; no priorities are in use.
-            payload.own(&[flags << 4 | 1, 255, 0, 0, 0, a, b, c]);
+            // Priorities are not in use.
+            payload.own(&[flags << 4 | u8::from(tile.is_none()), 255, high, low, 0, a, b, c]);
             payload.lend_from(&mut cursor, to - at);
             payload.marker = to == unit.len();
             emit(&payload);
@@ -84,4 +94,5 @@ impl packetizer::Packetizer for Packetizer {
     }
 }
 
-const START_OF_TILE: u32 = 0xff90;
+/// The marker of a tile part with the length of its segment.
+const START_OF_TILE: u32 = 0xff90_000a;

@@ -7,5 +7,6 @@ mod golden;
 mod h264;
 mod h265;
 mod raw;
+mod rfc;
 mod simple;
 mod xiph;
