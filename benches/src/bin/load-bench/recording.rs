@@ -311,7 +311,7 @@ mod tests {
         let (mut early, mut late) = (Recorder::default(), Recorder::default());
         for frame in 0..4_u16 {
             let bytes = packet(frame, frame.into(), (0, 1), 100);
-            send(&mut early, u64::from(frame) * 40_000 + 5, &[bytes.clone()]);
+            send(&mut early, u64::from(frame) * 40_000 + 5, std::slice::from_ref(&bytes));
             if frame > 0 {
                 send(&mut late, u64::from(frame) * 40_000 + 9, &[bytes]);
             }
