@@ -11,6 +11,10 @@ use crate::slices::Slices;
 /// The bytes of an access unit that are kept at most, unless chosen otherwise.
 pub const MAX_UNIT: usize = 16 * 1024 * 1024;
 
+/// The slices that an access unit may be in. Largest units in smallest packets have fewer; what
+/// has more is held back as too large.
+pub const MAX_SLICES: usize = 65_536;
+
 /// What belongs to one instant: a picture with what goes before it, an audio frame, a message.
 ///
 /// Its bytes stay where they were received: a unit is a list of slices. They are grouped into
@@ -175,7 +179,8 @@ impl AccessUnit {
         all
     }
 
-    fn slice_count(&self) -> u32 {
+    /// How many slices the bytes are in.
+    pub(crate) fn slice_count(&self) -> u32 {
         u32::try_from(self.slices.len()).unwrap_or(u32::MAX)
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rtp_rtcp::RtpTime;
 
-use crate::access_unit::AccessUnit;
+use crate::access_unit::{AccessUnit, MAX_SLICES};
 use crate::depacketizer::{DepacketizeError, Limits, Ready};
 use crate::packet::Packet;
 
@@ -21,7 +21,6 @@ pub(crate) struct Assembly {
     ready: Ready,
 }
 
-#[allow(dead_code, reason = "for the formats that follow")]
 impl Assembly {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -91,7 +90,8 @@ impl Assembly {
         if self.overflowed {
             return Ok(());
         }
-        if self.unit.len() + bytes.len() > self.max_unit {
+        let slices = self.unit.slice_count() as usize;
+        if self.unit.len() + bytes.len() > self.max_unit || slices >= MAX_SLICES {
             self.overflowed = true;
             self.unit = self.unit.emptied();
             return Err(DepacketizeError::UnitTooLarge { limit: self.max_unit });
@@ -172,6 +172,17 @@ mod tests {
                 (5, 1, false, 0)
             ]
         );
+    }
+
+    #[test]
+    fn a_unit_in_too_many_slices_goes_too() {
+        let mut assembly = Assembly::new(Limits::default());
+        assembly.arrive_at(RtpTime(1), 0);
+        let byte = Bytes::from_static(&[1]);
+        assert!((0..MAX_SLICES).all(|_| assembly.push(byte.clone()).is_ok()));
+        assert!(assembly.push(byte).is_err());
+        assembly.finish();
+        assert!(assembly.poll().is_none());
     }
 
     #[test]

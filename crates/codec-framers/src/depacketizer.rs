@@ -39,8 +39,9 @@ pub enum DepacketizeError {
     /// unit, on tables sent before.
     #[error("what the payload continues is missing: {0}")]
     Orphaned(&'static str),
-    /// Our own bound: the access unit would be larger than [`Limits::max_unit`]. It is dropped
-    /// whole, and this is told once for it.
+    /// Our own bound: the access unit would be larger than [`Limits::max_unit`], or in more
+    /// slices than [`MAX_SLICES`](crate::MAX_SLICES). It is dropped whole, and this is told once
+    /// for it.
     #[error("access unit of more than max_unit = {limit} bytes")]
     UnitTooLarge {
         /// The bound.

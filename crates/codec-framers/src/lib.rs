@@ -61,7 +61,7 @@ pub mod vp8;
 pub mod vp9;
 pub mod xiph;
 
-pub use crate::access_unit::{AccessUnit, MAX_UNIT};
+pub use crate::access_unit::{AccessUnit, MAX_SLICES, MAX_UNIT};
 pub use crate::any::{AnyDepacketizer, AnyFramer, AnyPacketizer};
 pub use crate::depacketizer::{DepacketizeError, Depacketizer, Limits, MAX_READY};
 pub use crate::framer::{Framer, PassFramer};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rtp_rtcp::RtpTime;
 use smallvec::SmallVec;
 
-use crate::access_unit::AccessUnit;
+use crate::access_unit::{AccessUnit, MAX_SLICES};
 use crate::assembly::Assembly;
 use crate::depacketizer::{DepacketizeError, Limits};
 use crate::nal::order::{Numbered, OrderQueue};
@@ -67,6 +67,8 @@ pub(crate) struct NalStream<C> {
     assembly: Assembly,
     order: Option<OrderQueue>,
     fragmented: Option<Fragmented>,
+    /// Whether nothing of the open unit has come yet, not even in vain.
+    untouched: bool,
     /// Whether the open unit has part of a picture.
     has_picture: bool,
     /// The instant of the last unit that a marker ended.
@@ -84,6 +86,7 @@ impl<C: NalCodec> NalStream<C> {
             assembly: Assembly::new(limits),
             order,
             fragmented: None,
+            untouched: false,
             has_picture: false,
             marked: None,
             markers_lie: false,
@@ -106,6 +109,7 @@ impl<C: NalCodec> NalStream<C> {
     /// Something of the open unit is missing.
     pub(crate) fn damage(&mut self) {
         if self.order.is_none() {
+            self.untouched = false;
             self.assembly.damage();
         }
     }
@@ -156,7 +160,7 @@ impl<C: NalCodec> NalStream<C> {
         }
         let info = self.codec.inspect(header, body);
         if info.foreign {
-            self.assembly.damage();
+            self.damage();
             return Err(FOREIGN);
         }
         self.begin_nal(info);
@@ -185,7 +189,7 @@ impl<C: NalCodec> NalStream<C> {
         }
         let info = self.codec.inspect(header, &body);
         if info.foreign {
-            self.assembly.damage();
+            self.damage();
             return Err(FOREIGN);
         }
         self.begin_nal(info);
@@ -205,8 +209,11 @@ impl<C: NalCodec> NalStream<C> {
             Some(Fragmented::Apart { slices, bytes, timestamp: begun, .. })
                 if *begun == timestamp =>
             {
+                if body.is_empty() {
+                    return Ok(());
+                }
                 *bytes += body.len();
-                if *bytes > self.max_unit {
+                if *bytes > self.max_unit || slices.len() >= MAX_SLICES {
                     self.fragmented = None;
                     return Err(DepacketizeError::UnitTooLarge { limit: self.max_unit });
                 }
@@ -219,7 +226,7 @@ impl<C: NalCodec> NalStream<C> {
                     if !self.assembly.is_open() {
                         self.arrive(timestamp, 0);
                     }
-                    self.assembly.damage();
+                    self.damage();
                 }
                 Err(DepacketizeError::Orphaned("fragment without its first one"))
             }
@@ -259,6 +266,7 @@ impl<C: NalCodec> NalStream<C> {
         let opened = self.assembly.arrive_at(timestamp, lost);
         if opened {
             self.has_picture = false;
+            self.untouched = true;
         }
     }
 
@@ -295,7 +303,7 @@ impl<C: NalCodec> NalStream<C> {
             self.assembly.finish();
             self.arrive(timestamp, 0);
         }
-        if !self.assembly.has_bytes() {
+        if std::mem::take(&mut self.untouched) {
             let timestamp = self.assembly.unit().timestamp;
             if info.begins {
                 self.assembly.begins_intact();
@@ -333,7 +341,7 @@ impl<C: NalCodec> NalStream<C> {
     fn abandon_fragments(&mut self) {
         if let Some(Fragmented::InPlace { .. }) = self.fragmented.take() {
             self.assembly.unit().pop_element();
-            self.assembly.damage();
+            self.damage();
         }
     }
 }

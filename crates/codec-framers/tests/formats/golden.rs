@@ -23,7 +23,7 @@ enum Reference {
 use Reference::{ByteStream, Concatenated, Images, Ivf, Part};
 
 /// Name, encoding and parameters, kind of reference, a letter for each unit: key or not.
-const FIXTURES: [(&str, &str, &str, Reference, &str); 22] = [
+const FIXTURES: [(&str, &str, &str, Reference, &str); 24] = [
     ("h264-ffmpeg", "H264", "packetization-mode=1", ByteStream, "K..K.."),
     ("h264-gst", "H264", "packetization-mode=1", ByteStream, "KKK"),
     ("h265-ffmpeg", "H265", "", ByteStream, "K..K.."),
@@ -39,6 +39,8 @@ const FIXTURES: [(&str, &str, &str, Reference, &str); 22] = [
     ("vp9-ffmpeg", "VP9", "", Ivf, "K..K.."),
     ("vp9-gst", "VP9", "", Concatenated, "K.K"),
     ("h263-ffmpeg", "H263-1998", "", Concatenated, "K..K.."),
+    ("h263-rfc2190-ffmpeg", "H263", "", Concatenated, "K..K.."),
+    ("h263-rfc2190-gst", "H263", "", Concatenated, "K.K"),
     ("h263p-ffmpeg", "H263-1998", "", Concatenated, "K..K.."),
     ("h263p-gst", "H263-1998", "", Concatenated, "K.K"),
     ("h261-ffmpeg", "H261", "", Concatenated, "KKKKKK"),

@@ -265,3 +265,12 @@ fn an_aggregate_is_as_important_as_its_most_important_unit() {
     assert_eq!(payloads[2], [hex("7c 45"), vec![0x65; 7]].concat());
     assert_eq!(payloads[3], hex("4101"));
 }
+
+#[test]
+fn a_unit_that_lost_a_fragment_is_not_whole_for_what_begins_behind_it() {
+    let mut packets =
+        [packet("41e001", 1, true), packet("7c87 4d40", 2, false), packet("6588", 2, true)];
+    packets[2].lost = 1;
+    let told: Vec<_> = units_of("", &packets).into_iter().map(|unit| (unit.0, unit.2)).collect();
+    assert_eq!(told, [(1, true), (2, false)]);
+}
