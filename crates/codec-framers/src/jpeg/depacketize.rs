@@ -19,6 +19,13 @@ impl Depacketizer {
     pub fn new(limits: Limits) -> Self {
         Self(PartDepacketizer::new(Jpeg::default(), limits))
     }
+
+    /// For images of so many columns and lines, if payloads say 0: they have no room for more
+    /// than 2040. Senders of such images tell the size by `a=x-dimensions` or `a=framesize`.
+    pub fn with_dimensions(width: u16, height: u16, limits: Limits) -> Self {
+        let dimensions = Some((width, height)).filter(|&(width, height)| width > 0 && height > 0);
+        Self(PartDepacketizer::new(Jpeg { dimensions, ..Jpeg::default() }, limits))
+    }
 }
 
 impl depacketizer::Depacketizer for Depacketizer {
@@ -37,6 +44,8 @@ impl depacketizer::Depacketizer for Depacketizer {
 
 #[derive(Clone, Debug, Default)]
 struct Jpeg {
+    /// The size where payloads do not say it.
+    dimensions: Option<(u16, u16)>,
     /// Tables sent in band, by the Q that stands for them: below 255 they are sent once.
     sent: BTreeMap<u8, Quantization>,
     /// The last headers made, and what of.
@@ -80,10 +89,12 @@ impl PartFormat for Jpeg {
             return Ok(Part { body, picture: true, key: true, ..Part::default() });
         }
         let quantization = self.quantization(q, &mut rest)?;
-        if width == 0 || height == 0 {
-            return Err(DepacketizeError::Unsupported("JPEG of more than 2040 columns or lines"));
-        }
-        let (width, height) = (u16::from(width), u16::from(height));
+        let (width, height) = match (width, height) {
+            (0, _) | (_, 0) => self.dimensions.ok_or(DepacketizeError::Unsupported(
+                "JPEG of more than 2040 columns or lines, and no dimensions in the description",
+            ))?,
+            (width, height) => (u16::from(width) * 8, u16::from(height) * 8),
+        };
         let halved_lines = kind & 1 != 0;
         let image = Image { width, height, halved_lines, restart_interval, quantization };
         let headers = self.headers(image);

@@ -50,7 +50,7 @@ impl Quantization {
 /// What the headers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Image {
-    /// Sizes in blocks of eight, as payloads have them.
+    /// Columns and lines.
     pub(super) width: u16,
     pub(super) height: u16,
     /// Chrominance has half the lines too (type 1), not only half the columns (type 0).
@@ -71,7 +71,7 @@ impl Image {
         }
         // One table alone serves all components.
         let chrominance = u8::from(tables.len() > 1);
-        let [height, width] = [self.height, self.width].map(|blocks| (blocks * 8).to_be_bytes());
+        let [height, width] = [self.height, self.width].map(u16::to_be_bytes);
         let sampling = if self.halved_lines { 0x22 } else { 0x21 };
         let components = [3, 1, sampling, 0, 2, 0x11, chrominance, 3, 0x11, chrominance];
         segment(&mut out, 0xc0, &[&[8], &height, &width, &components]);
@@ -130,14 +130,14 @@ impl Image {
         let Some((&[8, h0, h1, w0, w1, count], components)) = body.split_first_chunk() else {
             return Err("not eight bits a sample");
         };
-        let blocks = |high, low| u16::from_be_bytes([high, low]).div_ceil(8);
-        (self.height, self.width) = (blocks(h0, h1), blocks(w0, w1));
+        self.height = u16::from_be_bytes([h0, h1]);
+        self.width = u16::from_be_bytes([w0, w1]);
         let (components, _) = components.as_chunks::<3>();
         let (3, [[_, first, luminance], [_, 0x11, blue], [_, 0x11, red]]) = (count, components)
         else {
             return Err("sampling");
         };
-        if blue != red || !(1..=255).contains(&self.width) || !(1..=255).contains(&self.height) {
+        if blue != red || self.width == 0 || self.height == 0 {
             return Err("size, or tables for each colour");
         }
         self.halved_lines = match first {

@@ -5,7 +5,8 @@ use crate::access_unit::AccessUnit;
 use crate::packetizer::{self, MAX_PAYLOAD, MIN_LIMIT, PacketizeError, Payload};
 
 /// Sends images. Tables that no quality stands for go with each image, in its first payload,
-/// which may be longer for it than the limit where this is below 150 bytes.
+/// which may be longer for it than the limit where this is below 150 bytes. Of images with more
+/// than 2040 columns or lines the size is sent as 0, and the description has to tell it.
 #[derive(Clone, Debug, Default)]
 pub struct Packetizer {
     /// The last tables, and the quality that stands for them.
@@ -33,8 +34,11 @@ impl packetizer::Packetizer for Packetizer {
         let quality = self.quality(&image.quantization);
         let restarts = image.restart_interval > 0;
         let kind = u8::from(image.halved_lines) | if restarts { 0x40 } else { 0 };
-        // The frame header was read, so both fit.
-        let (width, height) = (image.width as u8, image.height as u8);
+        let blocks = [image.width, image.height].map(|pixels| u8::try_from(pixels.div_ceil(8)));
+        let (width, height) = match blocks {
+            [Ok(width), Ok(height)] => (width, height),
+            _ => (0, 0),
+        };
         let mut payload = Payload::new(unit.timestamp);
         let mut at = 0;
         while at < scan {

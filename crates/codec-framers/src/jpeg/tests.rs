@@ -21,8 +21,8 @@ fn quantization() -> impl Strategy<Value = Quantization> {
 
 prop_compose! {
     fn image()(
-        width in 1_u16..256,
-        height in 1_u16..256,
+        width in (1_u16..256).prop_map(|blocks| blocks * 8),
+        height in (1_u16..256).prop_map(|blocks| blocks * 8),
         halved_lines: bool,
         restart_interval in prop_oneof![Just(0), 1_u16..],
         quantization in quantization(),
@@ -99,8 +99,8 @@ fn tables_below_255_are_sent_once() {
 #[test]
 fn what_follows_a_hole_is_left_out_and_the_end_is_put_there() {
     let image = Image {
-        width: 8,
-        height: 6,
+        width: 64,
+        height: 48,
         quantization: Quantization::of_quality(30),
         ..Image::default()
     };
@@ -120,7 +120,7 @@ fn what_follows_a_hole_is_left_out_and_the_end_is_put_there() {
 
 #[test]
 fn images_that_payloads_cannot_express_are_refused() {
-    let image = Image { width: 8, height: 6, ..Image::default() };
+    let image = Image { width: 64, height: 48, ..Image::default() };
     let without_tables = image.write();
     let whole = Image { quantization: Quantization::of_quality(60), ..image }.write();
     let refused = |bytes: &[u8]| {
@@ -135,10 +135,25 @@ fn images_that_payloads_cannot_express_are_refused() {
         with(&[0xff, 0xc0], &[0xff, 0xc2]),
         with(&[3, 1, 0x21], &[3, 1, 0x11]),
         with(&hex("ffc4 001f 00"), &hex("ffc4 001f 02")),
-        with(&hex("0030 0040"), &hex("0030 0800")),
+        with(&hex("0030 0040"), &hex("0030 0000")),
         [&without_tables[..], &[1]].concat(),
     ] {
         assert!(matches!(refused(&changed), PacketizeError::Unsupported(_)));
     }
     assert!(matches!(refused(&whole), PacketizeError::Malformed(_)), "no scan");
+}
+
+#[test]
+fn the_description_says_the_size_of_large_images() {
+    let quantization = Quantization::of_quality(30);
+    let image = Image { width: 4000, height: 3000, quantization, ..Image::default() };
+    let unit = AccessUnit::of(RtpTime(1), true, [&image.write(), &[9; 20][..], END].concat());
+    let packets = packets(std::slice::from_ref(&unit), 1400);
+    let given = |mut depacketizer: Depacketizer| {
+        let took = depacketizer.push(packets[0].clone());
+        (took.is_ok(), depacketizer.poll())
+    };
+    assert_eq!(given(Depacketizer::new(Limits::default())), (false, None));
+    let knowing = Depacketizer::with_dimensions(4000, 3000, Limits::default());
+    assert_eq!(given(knowing), (true, Some(unit)));
 }
