@@ -1,6 +1,6 @@
 //! The format of a track, chosen by its description.
 
-use sdp::{Format, MediaKind};
+use sdp::{Format, Media, MediaKind};
 
 use crate::access_unit::AccessUnit;
 use crate::depacketizer::{DepacketizeError, Depacketizer, Limits};
@@ -101,6 +101,19 @@ any!(PacketizerOf: dyn Packetizer {
 pub struct AnyDepacketizer(DepacketizerOf);
 
 impl AnyDepacketizer {
+    /// The one for the main format of this media section, whose attributes tell the size of
+    /// images that is too large for payloads.
+    pub fn for_media(media: &Media, limits: Limits) -> Self {
+        let format = media.main_format();
+        if format.is("JPEG")
+            && let Some((width, height)) = dimensions(media, format.payload_type)
+        {
+            let depacketizer = jpeg::Depacketizer::with_dimensions(width, height, limits);
+            return Self(DepacketizerOf::Jpeg(depacketizer));
+        }
+        Self::for_format(&media.kind, format, limits)
+    }
+
     /// The one for this format in a media section of this kind. Of formats that are not known,
     /// each packet is a unit.
     pub fn for_format(kind: &MediaKind, format: &Format, limits: Limits) -> Self {
@@ -133,6 +146,19 @@ impl AnyDepacketizer {
     pub fn is_known(&self) -> bool {
         !matches!(self.0, DepacketizerOf::Opaque(_))
     }
+}
+
+/// Columns and lines, as `a=x-dimensions:640,480` or `a=framesize:96 640-480` has them.
+fn dimensions(media: &Media, payload_type: u8) -> Option<(u16, u16)> {
+    let read = |text: &str, between| {
+        let (width, height) = text.trim().split_once(between)?;
+        Some((width.trim().parse().ok()?, height.trim().parse().ok()?))
+    };
+    let listed = || {
+        let (format, size) = media.attribute("framesize")?.trim().split_once(' ')?;
+        (format.parse() == Ok(payload_type)).then(|| read(size, '-'))?
+    };
+    media.attribute("x-dimensions").and_then(|text| read(text, ',')).or_else(listed)
 }
 
 impl Depacketizer for AnyDepacketizer {
@@ -237,5 +263,32 @@ impl Packetizer for AnyPacketizer {
 
     fn flush(&mut self, limit: usize, emit: &mut dyn FnMut(&Payload<'_>)) {
         self.0.get().flush(limit, emit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdp::Presentation;
+
+    use super::*;
+
+    #[test]
+    fn the_size_of_large_images_is_read_from_either_attribute() {
+        let read = |attribute: &str| {
+            let body = format!("v=0\nm=video 0 RTP/AVP 26\na={attribute}\n");
+            let (presentation, _) = Presentation::parse(body.as_bytes()).unwrap();
+            dimensions(&presentation.media[0], 26)
+        };
+        assert_eq!(read("x-dimensions:4000,3000"), Some((4000, 3000)));
+        assert_eq!(read("framesize:26 2592-1944"), Some((2592, 1944)));
+        for other in ["framesize:96 2592-1944", "x-dimensions:4000", "x-dimensions:99999,1"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        let body = b"v=0\nm=video 0 RTP/AVP 26\na=x-dimensions:4000,3000\n";
+        let (presentation, _) = Presentation::parse(body).unwrap();
+        let mut any = AnyDepacketizer::for_media(&presentation.media[0], Limits::default());
+        let payload = [0, 0, 0, 0, 1, 50, 0, 0, 1, 2].to_vec().into();
+        any.push(Packet { payload, marker: true, ..Packet::default() }).unwrap();
+        assert!(any.poll().is_some_and(|unit| unit.complete));
     }
 }
