@@ -9,8 +9,8 @@ use crate::packet::Packet;
 use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
 use crate::{
-    av1, dv, h261, h263, h264, h265, h266, jpeg, jpeg2000, mp2t, mpeg4, mpv, opaque, raw, vp8, vp9,
-    xiph,
+    ac3, amr, av1, dv, dvi4, h261, h263, h264, h265, h266, jpeg, jpeg2000, latm, messages, mp2t,
+    mpa, mpeg4, mpeg4_generic, mpv, opaque, opus, qcelp, raw, samples, text, vp8, vp9, xiph,
 };
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
@@ -52,6 +52,18 @@ any!(DepacketizerOf: dyn Depacketizer {
     Raw(raw::Depacketizer),
     Xiph(xiph::Depacketizer),
     Mp2t(mp2t::Depacketizer),
+    Mpeg4Generic(mpeg4_generic::Depacketizer),
+    Latm(latm::Depacketizer),
+    Mpa(mpa::Depacketizer),
+    Ac3(ac3::Depacketizer),
+    Amr(amr::Depacketizer),
+    Qcelp(qcelp::Depacketizer),
+    Opus(opus::Depacketizer),
+    Samples(samples::Depacketizer),
+    Dvi4(dvi4::Depacketizer),
+    Text(text::Depacketizer),
+    Messages(messages::Depacketizer),
+    Speex(opaque::Depacketizer),
     Opaque(opaque::Depacketizer),
 });
 
@@ -93,6 +105,18 @@ any!(PacketizerOf: dyn Packetizer {
     Raw(raw::Packetizer),
     Xiph(xiph::Packetizer),
     Mp2t(mp2t::Packetizer),
+    Mpeg4Generic(mpeg4_generic::Packetizer),
+    Latm(latm::Packetizer),
+    Mpa(mpa::Packetizer),
+    Ac3(ac3::Packetizer),
+    Amr(amr::Packetizer),
+    Qcelp(qcelp::Packetizer),
+    Opus(opus::Packetizer),
+    Samples(samples::Packetizer),
+    Dvi4(dvi4::Packetizer),
+    Text(text::Packetizer),
+    Messages(messages::Packetizer),
+    Speex(opaque::Packetizer),
     Opaque(opaque::Packetizer),
 });
 
@@ -118,7 +142,6 @@ impl AnyDepacketizer {
     /// each packet is a unit.
     pub fn for_format(kind: &MediaKind, format: &Format, limits: Limits) -> Self {
         use DepacketizerOf as D;
-        let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => D::H264(h264::Depacketizer::new(format, limits)),
             "H265" | "HEVC" => D::H265(h265::Depacketizer::new(format, limits)),
@@ -138,7 +161,25 @@ impl AnyDepacketizer {
             "THEORA" => D::Xiph(xiph::Depacketizer::new(xiph::Codec::Theora, limits)),
             "VORBIS" => D::Xiph(xiph::Depacketizer::new(xiph::Codec::Vorbis, limits)),
             "MP2T" => D::Mp2t(mp2t::Depacketizer::new(limits)),
-            _ => D::Opaque(opaque::Depacketizer::new(limits)),
+            "MPEG4-GENERIC" => {
+                D::Mpeg4Generic(mpeg4_generic::Depacketizer::new(kind, format, limits))
+            }
+            "MP4A-LATM" => D::Latm(latm::Depacketizer::new(format, limits)),
+            "MPA" => D::Mpa(mpa::Depacketizer::new(format, limits)),
+            "AC3" => D::Ac3(ac3::Depacketizer::new(ac3::Codec::Ac3, limits)),
+            "EAC3" => D::Ac3(ac3::Depacketizer::new(ac3::Codec::Eac3, limits)),
+            "AMR" | "AMR-WB" => D::Amr(amr::Depacketizer::new(format, limits)),
+            "QCELP" => D::Qcelp(qcelp::Depacketizer::new(limits)),
+            "OPUS" => D::Opus(opus::Depacketizer::new(limits)),
+            "DVI4" => D::Dvi4(dvi4::Depacketizer::new(limits)),
+            "T140" => D::Text(text::Depacketizer::new(limits)),
+            // Frames follow each other without a gap between bits (RFC 5574 section 3.3).
+            "SPEEX" => D::Speex(opaque::Depacketizer::new(limits)),
+            name if is_message(name) => D::Messages(messages::Depacketizer::new(format, limits)),
+            _ => match samples::Depacketizer::for_format(format, limits) {
+                Some(samples) => D::Samples(samples),
+                None => D::Opaque(opaque::Depacketizer::new(limits)),
+            },
         })
     }
 
@@ -222,7 +263,6 @@ impl AnyPacketizer {
     /// known are sent as they came.
     pub fn for_format(kind: &MediaKind, format: &Format) -> Self {
         use PacketizerOf as P;
-        let _ = kind;
         Self(match format.encoding.to_ascii_uppercase().as_str() {
             "H264" => P::H264(h264::Packetizer::for_format(format)),
             "H265" | "HEVC" => P::H265(h265::Packetizer::for_format(format)),
@@ -241,7 +281,22 @@ impl AnyPacketizer {
             "RAW" => P::Raw(raw::Packetizer::new(format)),
             "THEORA" | "VORBIS" => P::Xiph(xiph::Packetizer::for_format(format)),
             "MP2T" => P::Mp2t(mp2t::Packetizer),
-            _ => P::Opaque(opaque::Packetizer),
+            "MPEG4-GENERIC" => P::Mpeg4Generic(mpeg4_generic::Packetizer::new(kind, format)),
+            "MP4A-LATM" => P::Latm(latm::Packetizer),
+            "MPA" => P::Mpa(mpa::Packetizer),
+            "AC3" => P::Ac3(ac3::Packetizer::new(ac3::Codec::Ac3)),
+            "EAC3" => P::Ac3(ac3::Packetizer::new(ac3::Codec::Eac3)),
+            "AMR" | "AMR-WB" => P::Amr(amr::Packetizer::new(format)),
+            "QCELP" => P::Qcelp(qcelp::Packetizer),
+            "OPUS" => P::Opus(opus::Packetizer),
+            "DVI4" => P::Dvi4(dvi4::Packetizer),
+            "T140" => P::Text(text::Packetizer),
+            "SPEEX" => P::Speex(opaque::Packetizer),
+            name if is_message(name) => P::Messages(messages::Packetizer),
+            _ => match samples::Packetizer::for_format(format) {
+                Some(samples) => P::Samples(samples),
+                None => P::Opaque(opaque::Packetizer),
+            },
         })
     }
 
@@ -264,6 +319,11 @@ impl Packetizer for AnyPacketizer {
     fn flush(&mut self, limit: usize, emit: &mut dyn FnMut(&Payload<'_>)) {
         self.0.get().flush(limit, emit);
     }
+}
+
+/// ONVIF metadata as XML or zipped, and KLV.
+fn is_message(name: &str) -> bool {
+    matches!(name, "SMPTE336M" | "VND.ONVIF.METADATA" | "VND.ONVIF.METADATA.GZIP")
 }
 
 #[cfg(test)]

@@ -27,13 +27,17 @@
 //! Nothing here checks whether a payload is decodable, and none of it is trusted: whatever the
 //! bytes are, the answer is at worst "no key frame".
 
+mod aac;
+pub mod ac3;
 mod access_unit;
+pub mod amr;
 mod any;
 mod assembly;
 pub mod av1;
 mod bits;
 mod depacketizer;
 pub mod dv;
+pub mod dvi4;
 mod framer;
 mod glance;
 mod glancer;
@@ -42,20 +46,29 @@ pub mod h263;
 pub mod h264;
 pub mod h265;
 pub mod h266;
+mod interleave;
 pub mod jpeg;
 pub mod jpeg2000;
+pub mod latm;
+pub mod messages;
 pub mod mp2t;
+pub mod mpa;
 pub mod mpeg4;
+pub mod mpeg4_generic;
 pub mod mpv;
 mod nal;
 mod on_loss;
 pub mod opaque;
+pub mod opus;
 mod packet;
 mod packetizer;
 mod params;
 mod parts;
+pub mod qcelp;
 pub mod raw;
+pub mod samples;
 mod slices;
+pub mod text;
 mod unit;
 pub mod vp8;
 pub mod vp9;

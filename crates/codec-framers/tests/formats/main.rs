@@ -2,6 +2,7 @@
 //! the RFCs and other programs write them.
 
 mod arbitrary;
+mod audio;
 mod common;
 mod golden;
 mod h264;
