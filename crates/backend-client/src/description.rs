@@ -66,10 +66,6 @@ impl Description {
             .collect();
         (!offers.is_empty()).then_some(Self { aggregate: on_the_wire(&urls.aggregate), offers })
     }
-
-    pub(crate) fn has_video(&self) -> bool {
-        self.offers.iter().any(|offer| offer.weight == Weight::Video)
-    }
 }
 
 /// What relative control URLs may be relative to.

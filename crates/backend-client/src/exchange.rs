@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Pause,
     Teardown,
     KeepAlive,
+    /// TEARDOWN of a session whose connection is gone.
+    Orphan,
 }
 
 impl Purpose {
@@ -21,7 +23,7 @@ impl Purpose {
             Self::Setup => "SETUP",
             Self::Play => "PLAY",
             Self::Pause => "PAUSE",
-            Self::Teardown => "TEARDOWN",
+            Self::Teardown | Self::Orphan => "TEARDOWN",
             Self::KeepAlive => "keep-alive",
         }
     }

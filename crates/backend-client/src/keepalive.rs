@@ -12,11 +12,13 @@ pub(crate) struct KeepAlive {
     at: Instant,
     /// Refusals in a row, by different methods.
     refusals: u8,
+    /// Those in a row that were not answered.
+    unanswered: u8,
 }
 
 impl KeepAlive {
     pub(crate) fn new(now: Instant, method: KeepAliveMethod) -> Self {
-        Self { method, at: now + DEFAULT_TIMEOUT, refusals: 0 }
+        Self { method, at: now + DEFAULT_TIMEOUT, refusals: 0, unanswered: 0 }
     }
 
     pub(crate) fn at(&self) -> Instant {
@@ -45,6 +47,17 @@ impl KeepAlive {
     /// It was granted.
     pub(crate) fn on_granted(&mut self) {
         self.refusals = 0;
+    }
+
+    /// The backend said something.
+    pub(crate) fn on_heard(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// It was not answered. False once no method was, in a row.
+    pub(crate) fn on_unanswered(&mut self) -> bool {
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.unanswered < METHODS
     }
 
     /// It was refused or not answered: the next method is used from now on. False once every

@@ -33,6 +33,9 @@ mod state;
 
 pub use client::{BackendClient, Stats};
 pub use io::{Demand, Event, Input, LostReason, Output};
-pub use options::{AllowedMedia, KeepAliveMethod, Options, TransportChoice};
+pub use options::{
+    AllowedMedia, IdlePolicy, KeepAliveMethod, MAX_ALTERNATES, Options, Source, TrackChoice,
+    TransportChoice,
+};
 pub use phase::Phase;
 pub use quirk::Quirk;

@@ -30,6 +30,18 @@ pub struct Options {
     pub retry_min: Duration,
     /// The ceiling of the waits, which double with each failure. Default 30 s.
     pub retry_max: Duration,
+    /// While readers are held ([`crate::BackendClient::set_held`]): the time between the beginnings
+    /// of two attempts that find nobody, instead of the wait that doubles. Never below
+    /// `retry_min`. Default 1 s.
+    pub retry_held: Duration,
+    /// The first attempt begins at a random point of this time, so that many streams that start
+    /// together do not all connect at once; a reader who asks ends the wait. Default 0: at once.
+    pub start_spread: Duration,
+    /// How long media goes on after the demand for it has ended, before PAUSE or TEARDOWN.
+    /// Default 0: not at all.
+    pub linger: Duration,
+    /// What becomes of a connection that nobody needs.
+    pub idle: IdlePolicy,
     /// The wait between attempts once the backend has refused our credentials twice: cameras lock
     /// accounts. Nothing shortens it. Default 5 min.
     pub retry_unauthorized: Duration,
@@ -41,6 +53,15 @@ pub struct Options {
     pub limits: Limits,
     /// Which media sections are pulled.
     pub allowed: AllowedMedia,
+    /// Which of those are set up.
+    pub tracks: TrackChoice,
+    /// Where else the same stream is to be had, in the order in which that is tried once `url`
+    /// fails; at most [`MAX_ALTERNATES`] are looked at. A session that brought media and was lost
+    /// is followed by an attempt at `url` again.
+    pub alternates: Vec<Source>,
+    /// Whether our credentials are shown to other hosts that the backend redirects to. Default
+    /// false: whoever can answer for the backend could collect them.
+    pub credentials_elsewhere: bool,
     /// Whether every request and response is also given as [`crate::Event::Dialogue`].
     pub dialogue: bool,
 }
@@ -58,11 +79,18 @@ impl Options {
             no_packets_after_play: Duration::from_secs(3),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
+            retry_held: Duration::from_secs(1),
+            start_spread: Duration::ZERO,
+            linger: Duration::ZERO,
+            idle: IdlePolicy::default(),
             retry_unauthorized: Duration::from_secs(300),
             user_agent: String::new(),
             keep_alive: KeepAliveMethod::default(),
             limits: Limits::default(),
             allowed: AllowedMedia::default(),
+            tracks: TrackChoice::default(),
+            alternates: Vec::new(),
+            credentials_elsewhere: false,
             dialogue: false,
         }
     }
@@ -75,13 +103,27 @@ impl Options {
             &mut self.no_packets_after_play,
             &mut self.retry_min,
             &mut self.retry_max,
+            &mut self.retry_held,
+            &mut self.start_spread,
+            &mut self.linger,
             &mut self.retry_unauthorized,
         ] {
             *time = (*time).min(LONGEST);
         }
+        self.alternates.truncate(MAX_ALTERNATES);
         // No limit and one of years are the same.
         self.max_packet_gap = self.max_packet_gap.filter(|gap| *gap < LONGEST);
         self
+    }
+
+    /// The same for the source with this number: 0 is `url`, others are the alternates.
+    pub(crate) fn source(&self, number: usize) -> (&RtspUrl, Option<&Credentials>) {
+        match number.checked_sub(1).and_then(|place| self.alternates.get(place)) {
+            Some(source) => {
+                (&source.url, source.credentials.as_ref().or(source.url.credentials.as_ref()))
+            }
+            None => (&self.url, self.credentials.as_ref().or(self.url.credentials.as_ref())),
+        }
     }
 
     /// Whether a media section is pulled: carried in RTP, not encrypted (SRTP is not understood),
@@ -104,6 +146,36 @@ pub enum TransportChoice {
     Udp,
     /// Interleaved on the RTSP connection only.
     Tcp,
+}
+
+/// Another place where a stream is to be had.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it is.
+    pub url: RtspUrl,
+    /// Goes before the credentials in the URL.
+    pub credentials: Option<Credentials>,
+}
+
+/// What becomes of a connection that nobody needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdlePolicy {
+    /// It is kept alive, so that the state of a backend that nobody watches is known.
+    #[default]
+    KeepAlive,
+    /// It is closed once the backend is described, and after the last reader; the next reader
+    /// begins with a description. For backends that allow few connections.
+    Close,
+}
+
+/// Which tracks are set up, of those that are pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrackChoice {
+    /// Every one, from the first reader on.
+    #[default]
+    All,
+    /// Those named by [`crate::BackendClient::want_tracks`]; one that is wanted later is added.
+    Requested,
 }
 
 /// Which media sections are pulled, of those that can be.
@@ -138,5 +210,7 @@ pub enum KeepAliveMethod {
     SetParameter,
 }
 
+/// How many alternates are looked at.
+pub const MAX_ALTERNATES: usize = 15;
 /// About a year.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);

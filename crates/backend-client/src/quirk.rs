@@ -49,6 +49,20 @@ pub enum Quirk {
     IdleClose,
     /// A description announced by the backend in mid-session: acknowledged, not used.
     Announced,
+    /// A track cannot be added to a session that plays: the session is set up anew.
+    NoLateSetup,
+    /// Media goes on after TEARDOWN was answered: the connection is closed.
+    TeardownIgnored,
+    /// `RTP-Info` that cannot be read, or whose numbers are not those of the packets: not used.
+    OddRtpInfo,
+    /// An `ssrc` in `Transport` that cannot be read, or is not that of the packets: not used.
+    OddSsrc,
+    /// Packets of a session that ended with another connection: dropped.
+    StaleSession,
+    /// The session ends as if keep-alives were none: another method is used.
+    KeepAliveInVain,
+    /// Multicast was granted without a group: that of the description is used.
+    MissingGroup,
     /// A message that had to be repaired to be read.
     Message,
 }
@@ -82,6 +96,13 @@ impl Quirk {
             Self::PauseIgnored => "pause-ignored",
             Self::IdleClose => "idle-close",
             Self::Announced => "announced",
+            Self::NoLateSetup => "no-late-setup",
+            Self::TeardownIgnored => "teardown-ignored",
+            Self::OddRtpInfo => "odd-rtp-info",
+            Self::OddSsrc => "odd-ssrc",
+            Self::StaleSession => "stale-session",
+            Self::KeepAliveInVain => "keep-alive-in-vain",
+            Self::MissingGroup => "missing-group",
             Self::Message => "message",
         }
     }

@@ -2,6 +2,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use crate::Output;
+use smallvec::SmallVec;
+
 use crate::description::{Description, Offer, Weight};
 
 /// A session at the backend, perhaps only begun.
@@ -20,6 +25,10 @@ pub(crate) struct Session {
     pub(crate) last_counted: Option<Instant>,
     /// A keep-alive was answered with 454, not yet confirmed by another.
     pub(crate) denied: bool,
+    /// The tracks whose SETUP was refused.
+    pub(crate) refused: SmallVec<[usize; 2]>,
+    /// Tracks were set up while it played, and PLAY has not confirmed them yet.
+    pub(crate) grown: bool,
 }
 
 /// A track that is set up.
@@ -31,6 +40,55 @@ pub(crate) struct Track {
     pub(crate) ssrc: Option<u32>,
     /// BYE came.
     pub(crate) ended: bool,
+    /// RTCP of ours went there.
+    pub(crate) spoken: bool,
+    /// Its latest packet since PLAY was sent.
+    pub(crate) last_packet: Option<Instant>,
+    /// Its silence beside flowing video was told.
+    pub(crate) silence_told: bool,
+}
+
+/// A session that the backend may still hold, and send datagrams for, though its connection is
+/// gone.
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) id: String,
+    pub(crate) aggregate: String,
+    /// Where it is: host and port.
+    pub(crate) place: String,
+    /// The backend has forgotten it by then.
+    pub(crate) until: Instant,
+}
+
+impl Track {
+    pub(crate) fn new(offer: Offer, path: Path) -> Self {
+        Self {
+            offer,
+            path,
+            ssrc: None,
+            ended: false,
+            spoken: false,
+            last_packet: None,
+            silence_told: false,
+        }
+    }
+
+    /// Brings RTCP to the backend, if it can be told where.
+    pub(crate) fn rtcp_output(&self, data: Bytes) -> Option<Output> {
+        match &self.path {
+            Path::Interleaved { rtcp, .. } => {
+                let [high, low] = u16::try_from(data.len()).ok()?.to_be_bytes();
+                let mut frame = Vec::with_capacity(4 + data.len());
+                frame.extend_from_slice(&[b'$', *rtcp, high, low]);
+                frame.extend_from_slice(&data);
+                Some(Output::Send(frame.into()))
+            }
+            Path::Udp(udp) => {
+                udp.remote?;
+                Some(Output::SendDatagram { track: self.offer.index, rtcp: true, data })
+            }
+        }
+    }
 }
 
 /// How a track's media comes.
@@ -68,6 +126,8 @@ impl Session {
             last_packet: None,
             last_counted: None,
             denied: false,
+            refused: SmallVec::new(),
+            grown: false,
         }
     }
 
@@ -78,6 +138,11 @@ impl Session {
 
     pub(crate) fn track(&self, index: usize) -> Option<&Track> {
         self.tracks.iter().find(|track| track.offer.index == index)
+    }
+
+    /// Whether SETUP of the track was answered, one way or another.
+    pub(crate) fn knows(&self, index: usize) -> bool {
+        self.track(index).is_some() || self.refused.contains(&index)
     }
 
     pub(crate) fn track_mut(&mut self, index: usize) -> Option<&mut Track> {
@@ -109,6 +174,14 @@ impl Session {
     /// Whether there is a track whose silence matters.
     pub(crate) fn is_watched(&self) -> bool {
         self.tracks.iter().any(|track| track.offer.weight != Weight::Sparse)
+    }
+
+    /// Tracks whose silence is told, not acted on: sound beside video.
+    pub(crate) fn beside_video(&self) -> impl Iterator<Item = &Track> {
+        let video = self.has(Weight::Video);
+        self.tracks.iter().filter(move |track| {
+            video && track.offer.weight == Weight::Other && !track.silence_told && !track.ended
+        })
     }
 
     /// Whether BYE came on every track that matters.

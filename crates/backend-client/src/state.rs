@@ -31,7 +31,9 @@ use crate::session::Session;
 ///          |    |     ^                                  |              |
 ///   PLAY   v    |     | no demand                        |              |
 /// answered Playing ---' --- no packets by UDP, PAUSE ----'              |
-///                           not offered                                 |
+///          | ^              not offered                                 |
+///          v | every track wanted since is answered: Starting           |
+///        Adding --- SETUP in mid-play refused: Leaving                  |
 ///  SettingUp .. Pausing --- refused, no answer, BYE, silence: Leaving --'
 ///  SettingUp .. Pausing --- connection closed: Waiting (Described if nobody wants media)
 ///  any --- shutdown: Leaving if there is a session, then Finished
@@ -55,6 +57,8 @@ pub(crate) enum State {
     Starting(Box<Session>),
     /// The keep-alive is armed, silence is watched.
     Playing(Box<Session>, Play),
+    /// The same while tracks that are wanted since are set up.
+    Adding(Box<Session>, Play, Step),
     /// PAUSE is under way.
     Pausing(Box<Session>),
     /// TEARDOWN is under way.
@@ -144,7 +148,7 @@ impl State {
             Self::SettingUp(..) => Phase::SettingUp,
             Self::Ready(..) => Phase::Ready,
             Self::Starting(_) => Phase::Starting,
-            Self::Playing(..) => Phase::Playing,
+            Self::Playing(..) | Self::Adding(..) => Phase::Playing,
             Self::Pausing(_) => Phase::Pausing,
             Self::Leaving(_) => Phase::Leaving,
             Self::Finished => Phase::Finished,
@@ -157,6 +161,7 @@ impl State {
             | Self::Ready(session, _)
             | Self::Starting(session)
             | Self::Playing(session, _)
+            | Self::Adding(session, ..)
             | Self::Pausing(session) => Some(session),
             _ => None,
         }
@@ -168,7 +173,42 @@ impl State {
             | Self::Ready(session, _)
             | Self::Starting(session)
             | Self::Playing(session, _)
+            | Self::Adding(session, ..)
             | Self::Pausing(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Which track is being set up.
+    pub(crate) fn step(&self) -> Option<(&Session, Step)> {
+        match self {
+            Self::SettingUp(session, step) | Self::Adding(session, _, step) => {
+                Some((session, *step))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn step_mut(&mut self) -> Option<(&mut Session, &mut Step)> {
+        match self {
+            Self::SettingUp(session, step) | Self::Adding(session, _, step) => {
+                Some((session, step))
+            }
+            _ => None,
+        }
+    }
+
+    /// What plays, and since when.
+    pub(crate) fn playing(&self) -> Option<(&Session, &Play)> {
+        match self {
+            Self::Playing(session, play) | Self::Adding(session, play, _) => Some((session, play)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn play_mut(&mut self) -> Option<&mut Play> {
+        match self {
+            Self::Playing(_, play) | Self::Adding(_, play, _) => Some(play),
             _ => None,
         }
     }
@@ -181,6 +221,7 @@ impl State {
             | Self::Ready(session, _)
             | Self::Starting(session)
             | Self::Playing(session, _)
+            | Self::Adding(session, ..)
             | Self::Pausing(session) => Some(session),
             _ => None,
         }

@@ -7,7 +7,7 @@ use rtsp_proto::{Response, StatusCode};
 use sdp::Presentation;
 use std::sync::Arc;
 
-use super::{BackendClient, Pause};
+use super::{BackendClient, Link, Pause};
 use crate::description::{Bases, Description};
 use crate::exchange::{Answered, Attribution, Exchange, Purpose};
 use crate::keepalive::DEFAULT_TIMEOUT;
@@ -18,6 +18,10 @@ use crate::{Demand, Event, LostReason, Quirk, TransportChoice};
 impl BackendClient {
     pub(super) fn on_response(&mut self, now: Instant, response: &Response) {
         self.heard_at = now;
+        self.keepalive.on_heard();
+        if let Link::Open(link) = &mut self.link {
+            link.answered = true;
+        }
         let exchange = match self.exchanges.answered(response.cseq()) {
             Answered::Exchange(exchange, Attribution::Exact) => exchange,
             Answered::Exchange(exchange, Attribution::MissingCseq) => {
@@ -56,7 +60,7 @@ impl BackendClient {
         }
         self.learn_methods(response);
         if status.is_redirect()
-            && !matches!(exchange.purpose, Purpose::KeepAlive | Purpose::Teardown)
+            && !matches!(exchange.purpose, Purpose::KeepAlive | Purpose::Teardown | Purpose::Orphan)
         {
             self.redirect(now, response.headers.get("Location"));
             return;
@@ -79,6 +83,8 @@ impl BackendClient {
                 self.left(now, over);
             }
             Purpose::KeepAlive => self.on_keepalive(now, status),
+            // Whatever it says, the session is gone or will be.
+            Purpose::Orphan => {}
         }
     }
 
@@ -165,8 +171,7 @@ impl BackendClient {
             self.lose(now, LostReason::NothingToPlay);
             return;
         };
-        self.state = State::Described(Arc::new(description));
-        self.keepalive.arm(now, DEFAULT_TIMEOUT, &mut self.rng);
+        self.rest(now, Arc::new(description));
         self.event(Event::Described {
             presentation: Arc::new(presentation),
             tolerated: tolerated.iter().map(ToString::to_string).collect(),
@@ -176,7 +181,9 @@ impl BackendClient {
     fn on_play(&mut self, now: Instant, response: &Response) {
         let status = response.status;
         if !status.is_success() {
-            if status == StatusCode::SESSION_NOT_FOUND && !self.play_retried {
+            if self.state.session().is_some_and(|session| session.grown) {
+                self.on_late_setup_refused(now, &format!("PLAY was answered {}", status.0));
+            } else if status == StatusCode::SESSION_NOT_FOUND && !self.play_retried {
                 self.play_retried = true;
                 self.session_forgotten(now);
             } else {
@@ -186,7 +193,8 @@ impl BackendClient {
         }
         let doubtful = self.options.transport == TransportChoice::Auto && !self.udp_proven;
         let no_packets = self.options.no_packets_after_play;
-        let Some(session) = self.state.take_session() else { return };
+        let Some(mut session) = self.state.take_session() else { return };
+        session.grown = false;
         let prove = doubtful && session.has_udp() && session.is_watched();
         let prove_by = prove.then(|| now + no_packets);
         self.state = State::Playing(session, Play { since: now, prove_by });
@@ -201,8 +209,8 @@ impl BackendClient {
                 self.event(Event::Paused);
             }
         } else if status == StatusCode::SESSION_NOT_FOUND {
-            self.session_forgotten(now);
-            self.event(Event::Paused);
+            // Some say so and send on.
+            self.end_instead_of_pause(now);
         } else {
             self.pause = Pause::Broken;
             self.tolerate(Quirk::NoPause, || format!("PAUSE was answered {}", status.0));
@@ -267,9 +275,16 @@ impl BackendClient {
     pub(super) fn session_forgotten(&mut self, now: Instant) {
         if let Some(session) = self.state.take_session() {
             self.close_udp();
-            self.state = State::Described(session.description);
-            self.rearm(now);
+            self.rest(now, session.description);
         }
+    }
+
+    /// No session any more, but a connection perhaps.
+    pub(super) fn rest(&mut self, now: Instant, description: Arc<Description>) {
+        self.state = State::Described(description);
+        self.rested_at = now;
+        self.strays = 0;
+        self.rearm(now);
     }
 
     fn learn_methods(&mut self, response: &Response) {
@@ -283,7 +298,7 @@ impl BackendClient {
 
     /// Whether media came a moment ago.
     pub(super) fn media_flows(&self, now: Instant) -> bool {
-        let State::Playing(session, _) = &self.state else { return false };
+        let Some((session, _)) = self.state.playing() else { return false };
         session.last_packet.is_some_and(|latest| now.saturating_duration_since(latest) < FLOWING)
     }
 }

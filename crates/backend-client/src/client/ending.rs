@@ -7,7 +7,10 @@ use rtsp_proto::url::RtspUrl;
 use rtsp_proto::{Frame, StatusCode};
 
 use super::{BackendClient, FAREWELL, Link, is_tls};
+use crate::backoff::Failure;
 use crate::exchange::Purpose;
+use crate::keepalive::DEFAULT_TIMEOUT;
+use crate::session::Orphan;
 use crate::state::{After, State};
 use crate::{Demand, Event, LostReason, Output, Quirk};
 
@@ -33,11 +36,22 @@ impl BackendClient {
             return;
         }
         let had_session = self.state.session().is_some_and(|session| session.is_begun());
-        let retry =
-            self.backoff.on_failure(now, &reason, retry_after, &self.options, &mut self.rng);
+        let failure = Failure {
+            rejected: reason == LostReason::CredentialsRejected,
+            unreached: matches!(reason, LostReason::NoConnection { .. }) || self.unheard,
+            held: self.held,
+            retry_after,
+        };
+        let before = self.backoff.source();
+        let retry = self.backoff.on_failure(now, failure, &self.options, &mut self.rng);
         let retry_in = retry.at.saturating_duration_since(now);
         self.depart(now, After::Wait(retry), FAREWELL);
         self.event(Event::Lost { reason, retry_in, had_session });
+        let next = self.backoff.source();
+        if next != before {
+            let (url, _) = self.options.source(next);
+            self.event(Event::Warning(format!("source {} is tried next: {url}", next + 1)));
+        }
     }
 
     /// The connection can be read no more. It can still be written to: TEARDOWN is sent without
@@ -81,7 +95,9 @@ impl BackendClient {
     pub(super) fn depart(&mut self, now: Instant, after: After, patience: Duration) {
         self.exchanges.abandon();
         let begun = self.state.session().is_some_and(|session| session.is_begun());
+        self.remember_orphan(now);
         if begun && self.is_open() {
+            self.say_goodbye();
             self.send_aggregate(now, Purpose::Teardown);
             self.exchanges.hurry(now + patience);
             self.close_udp();
@@ -98,6 +114,9 @@ impl BackendClient {
         let State::Leaving(after) = std::mem::replace(&mut self.state, State::Finished) else {
             return;
         };
+        if heard && self.is_open() {
+            self.orphan = None;
+        }
         self.exchanges.abandon();
         match after {
             After::Wait(retry) => {
@@ -115,10 +134,25 @@ impl BackendClient {
                 if let Link::Open(link) = &mut self.link {
                     link.used = true;
                 }
-                self.state = State::Described(description);
-                self.rearm(now);
+                self.rest(now, description);
             }
             After::Finish => self.hang_up(),
+        }
+    }
+
+    /// A session whose media comes by UDP outlives its connection: the backend sends on, and may
+    /// have no room for another, until it is told or its time is over.
+    fn remember_orphan(&mut self, now: Instant) {
+        let Some(session) = self.state.session().filter(|session| session.has_udp()) else {
+            return;
+        };
+        if let Some(id) = &session.id {
+            self.orphan = Some(Orphan {
+                id: id.clone(),
+                aggregate: session.description.aggregate.clone(),
+                place: self.target.authority(),
+                until: now + session.timeout,
+            });
         }
     }
 
@@ -142,6 +176,7 @@ impl BackendClient {
     pub(super) fn on_closed(&mut self, now: Instant, why: Option<String>) {
         let asked = self.exchanges.purpose();
         let used = matches!(&self.link, Link::Open(link) if link.used);
+        let unheard = matches!(&self.link, Link::Open(link) if !link.answered);
         // What came of a description may be all there is.
         let rest = self.finish_message().filter(|_| asked == Some(Purpose::Describe));
         self.link = Link::Closed;
@@ -153,6 +188,7 @@ impl BackendClient {
             }
         }
         self.exchanges.restart();
+        self.unheard = unheard && matches!(self.state, State::Describing);
         match &self.state {
             State::Leaving(_) => self.left(now, false),
             // It was closed for the session before, and took no notice of the new one.
@@ -164,6 +200,7 @@ impl BackendClient {
             }
             _ => self.lose(now, LostReason::Closed { why }),
         }
+        self.unheard = false;
     }
 
     /// Nobody wanted media when the connection was closed: that is how some backends save
@@ -175,6 +212,7 @@ impl BackendClient {
         if matches!(self.state, State::Pausing(_)) {
             self.event(Event::Paused);
         }
+        self.remember_orphan(now);
         self.session_forgotten(now);
         if asked == Some(Purpose::KeepAlive) {
             // It may have been closed for the keep-alive, or before it arrived.
@@ -195,14 +233,27 @@ impl BackendClient {
                 self.keepalive.next_method();
                 self.keepalive.hasten(now);
             }
+            // It may know another method, or have lost the one before.
+            Purpose::KeepAlive if self.keepalive.on_unanswered() && !self.is_forgotten(now) => {
+                self.tolerate(Quirk::KeepAliveIgnored, || {
+                    "a keep-alive was not answered".to_owned()
+                });
+                self.keepalive.next_method();
+                self.keepalive.hasten(now);
+            }
+            Purpose::Setup if matches!(self.state, State::Adding(..)) => {
+                self.on_late_setup_refused(now, "SETUP was not answered");
+            }
+            // The description tells whether the backend is there.
+            Purpose::Orphan => {}
             purpose => self.lose(now, LostReason::NoAnswer { what: purpose.as_str() }),
         }
     }
 
     /// Whether nothing was answered for as long as the session lasts.
     fn is_forgotten(&self, now: Instant) -> bool {
-        let Some(session) = self.state.session() else { return true };
-        now.saturating_duration_since(self.heard_at) >= session.timeout
+        let timeout = self.state.session().map_or(DEFAULT_TIMEOUT, |session| session.timeout);
+        now.saturating_duration_since(self.heard_at) >= timeout
     }
 
     /// The backend sends us elsewhere.
@@ -228,7 +279,13 @@ impl BackendClient {
             return Err(format!("more than {MAX_REDIRECTS} in a row"));
         }
         let location = location.ok_or_else(|| "it names no location".to_owned())?;
-        let mut target = RtspUrl::parse(location).map_err(|error| error.to_string())?;
+        let absolute = match location.starts_with('/') {
+            true => {
+                format!("{}://{}{location}", self.target.scheme.as_str(), self.target.authority())
+            }
+            false => location.to_owned(),
+        };
+        let mut target = RtspUrl::parse(&absolute).map_err(|error| error.to_string())?;
         if is_tls(&self.target) && !is_tls(&target) {
             return Err("it leads from TLS to plain text".to_owned());
         }

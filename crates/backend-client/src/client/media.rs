@@ -17,26 +17,37 @@ use crate::{Event, LostReason, Output, Quirk};
 impl BackendClient {
     /// Sends RTCP on a track while it plays: receiver reports, requests for a key frame.
     pub fn send_rtcp(&mut self, track: usize, data: Bytes) {
-        let State::Playing(session, _) = &self.state else { return };
-        match session.track(track).map(|track| &track.path) {
-            Some(Path::Interleaved { rtcp, .. }) => {
-                let Ok(length) = u16::try_from(data.len()) else { return };
-                let [high, low] = length.to_be_bytes();
-                let mut frame = Vec::with_capacity(4 + data.len());
-                frame.extend_from_slice(&[b'$', *rtcp, high, low]);
-                frame.extend_from_slice(&data);
-                self.send(frame.into());
-            }
-            Some(Path::Udp(udp)) if udp.remote.is_some() => {
-                self.outputs.push_back(Output::SendDatagram { track, rtcp: true, data });
-            }
-            _ => {}
+        if self.state.playing().is_none() {
+            return;
+        }
+        let Some(session) = self.state.session_mut() else { return };
+        let Some(target) = session.track_mut(track) else { return };
+        if let Some(output) = target.rtcp_output(data) {
+            target.spoken = true;
+            self.outputs.push_back(output);
+        }
+    }
+
+    /// What is said on each track that RTCP was sent on, before its session is ended with
+    /// TEARDOWN: a compound packet with a BYE (RFC 3550, section 6.6).
+    pub fn set_goodbye(&mut self, compound: Bytes) {
+        self.goodbye = Some(compound);
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        let (Some(goodbye), Some(session)) = (&self.goodbye, self.state.session_mut()) else {
+            return;
+        };
+        // Who has never spoken leaves without a word (RFC 3550, section 6.3.7).
+        for track in session.tracks.iter_mut().filter(|track| track.spoken) {
+            track.spoken = false;
+            self.outputs.extend(track.rtcp_output(goodbye.clone()));
         }
     }
 
     pub(super) fn on_interleaved(&mut self, now: Instant, channel: u8, data: Bytes) {
         let Some(session) = self.state.session_mut() else {
-            self.stats.unwanted += 1;
+            self.on_stray(now);
             return;
         };
         let Some((track, rtcp)) = session.track_of_channel(channel) else {
@@ -86,7 +97,7 @@ impl BackendClient {
 
     fn on_media(&mut self, now: Instant, index: usize, rtcp: bool, data: Bytes) {
         match &mut self.state {
-            State::Starting(_) | State::Playing(..) => {}
+            State::Starting(_) | State::Playing(..) | State::Adding(..) => {}
             State::Ready(_, Rest::Paused { at, strays }) => {
                 self.stats.unwanted += 1;
                 if !rtcp && now.saturating_duration_since(*at) > PAUSE_GRACE {
@@ -124,6 +135,7 @@ impl BackendClient {
             track.ssrc = Some(header.ssrc.0);
             track.ended = false;
         }
+        track.last_packet = Some(now);
         let weight = track.offer.weight;
         let by_udp = matches!(track.path, Path::Udp(_));
         session.last_packet = Some(now);
@@ -166,14 +178,14 @@ impl BackendClient {
 
     fn on_udp_proven(&mut self) {
         self.udp_proven = true;
-        if let State::Playing(_, play) = &mut self.state {
+        if let Some(play) = self.state.play_mut() {
             play.prove_by = None;
         }
     }
 
     /// Looks for what should have come while playing.
     pub(super) fn watch(&mut self, now: Instant) {
-        let State::Playing(session, play) = &self.state else { return };
+        let Some((session, play)) = self.state.playing() else { return };
         if play.prove_by.is_some_and(|by| by <= now) {
             let waited = self.options.no_packets_after_play;
             let why = format!("nothing came by UDP for {} s after PLAY", waited.as_secs_f32());
@@ -183,6 +195,55 @@ impl BackendClient {
         if self.silent_at(session, play).is_some_and(|at| at <= now) {
             let gap = self.options.max_packet_gap.unwrap_or_default();
             self.lose(now, LostReason::Silent { gap });
+            return;
+        }
+        self.tell_silence(now);
+    }
+
+    /// When the silence of a track beside flowing video has lasted long enough to be told.
+    pub(super) fn silence_told_at(&self) -> Option<(usize, Instant)> {
+        let (session, play) = self.state.playing()?;
+        let gap = self.options.max_packet_gap?;
+        let told = session.beside_video().map(|track| {
+            let latest = track.last_packet.map_or(play.since, |at| at.max(play.since));
+            (track.offer.index, latest + gap)
+        });
+        told.min_by_key(|(_, at)| *at)
+    }
+
+    fn tell_silence(&mut self, now: Instant) {
+        let gap = self.options.max_packet_gap.unwrap_or_default();
+        while let Some((index, at)) = self.silence_told_at()
+            && at <= now
+        {
+            let Some(track) = self.state.session_mut().and_then(|s| s.track_mut(index)) else {
+                return;
+            };
+            track.silence_told = true;
+            let text = format!(
+                "track {} has been silent for {} s while video flows: nothing is done about it",
+                index + 1,
+                gap.as_secs_f32()
+            );
+            self.event(Event::Warning(text));
+        }
+    }
+
+    /// Media without a session. One who sends on after the goodbye has to be hung up on.
+    fn on_stray(&mut self, now: Instant) {
+        self.stats.unwanted += 1;
+        if !matches!(self.state, State::Described(_))
+            || now.saturating_duration_since(self.rested_at) <= PAUSE_GRACE
+        {
+            return;
+        }
+        self.strays += 1;
+        if self.strays > MAX_STRAYS {
+            self.strays = 0;
+            self.tolerate(Quirk::TeardownIgnored, || {
+                "media goes on though the session has ended".to_owned()
+            });
+            self.hang_up();
         }
     }
 

@@ -7,6 +7,7 @@ mod media;
 mod reading;
 mod requests;
 mod setup;
+mod wanted;
 
 use std::collections::VecDeque;
 use std::mem::Discriminant;
@@ -26,7 +27,7 @@ use crate::exchange::Exchanges;
 use crate::keepalive::KeepAlive;
 use crate::quirk::QuirkCounts;
 use crate::rng::Rng;
-use crate::session::Session;
+use crate::session::{Orphan, Session};
 use crate::state::{After, Doing, State, Step};
 use crate::{Demand, Event, Input, LostReason, Options, Output, Phase, Quirk, TransportChoice};
 
@@ -55,12 +56,29 @@ pub struct BackendClient {
     pause: Pause,
     /// The latest response.
     heard_at: Instant,
+    /// Readers wait for the backend to come back.
+    held: bool,
+    /// The connection that was just closed had said nothing.
+    unheard: bool,
+    /// Until when media goes on without demand.
+    lingers: Option<Instant>,
+    /// The tracks that readers want, if that matters.
+    wanted: Vec<usize>,
+    /// The backend does not let a session grow.
+    no_late_setup: bool,
+    /// A session that lost its connection.
+    orphan: Option<Orphan>,
+    /// When the latest session ended, and how much media came since.
+    rested_at: Instant,
+    strays: u32,
     /// A session was forgotten at PLAY, and set up anew, since media last came.
     play_retried: bool,
     quirks: QuirkCounts,
     repairs_told: SmallVec<[Discriminant<rtsp_proto::Tolerated>; 4]>,
     stats: Stats,
     outputs: VecDeque<Output>,
+    /// Said on the tracks before TEARDOWN.
+    goodbye: Option<Bytes>,
     shut_down: bool,
 }
 
@@ -70,6 +88,7 @@ enum Link {
     Closed,
     /// The shell opens it; by then it must have said how that went.
     Opening {
+        since: Instant,
         until: Instant,
     },
     Open(Box<OpenLink>),
@@ -87,6 +106,8 @@ struct OpenLink {
     silent_at: Option<Instant>,
     /// A session has ended on it: some backends close it then.
     used: bool,
+    /// A response came over it.
+    answered: bool,
 }
 
 /// Whether PAUSE can be used.
@@ -132,7 +153,7 @@ impl BackendClient {
             demand: Demand::Idle,
             link: Link::Closed,
             exchanges: Exchanges::default(),
-            backoff: Backoff::new(now.mono),
+            backoff: Backoff::new(now.mono, 1 + options.alternates.len()),
             keepalive: KeepAlive::new(now.mono, options.keep_alive),
             target: options.url.clone(),
             redirects: 0,
@@ -145,24 +166,98 @@ impl BackendClient {
             udp_bound: false,
             pause: Pause::Untold,
             heard_at: now.mono,
+            held: false,
+            unheard: false,
+            lingers: None,
+            wanted: Vec::new(),
+            no_late_setup: false,
+            orphan: None,
+            rested_at: now.mono,
+            strays: 0,
             play_retried: false,
             quirks: QuirkCounts::default(),
             repairs_told: SmallVec::new(),
             stats: Stats::default(),
             outputs: VecDeque::new(),
+            goodbye: None,
             shut_down: false,
             options,
         };
-        client.begin_attempt(now.mono);
+        if client.options.start_spread.is_zero() {
+            client.begin_attempt(now.mono);
+        } else {
+            let spread = client.options.start_spread;
+            let retry = client.backoff.start(now.mono, spread, &mut client.rng);
+            client.state = State::Waiting(retry);
+        }
         client
     }
 
     /// What those who read the stream want from now on.
     pub fn set_demand(&mut self, now: Now, demand: Demand) {
-        if !self.shut_down {
-            self.demand = demand;
-            self.advance(now.mono);
+        if self.shut_down {
+            return;
         }
+        if demand == Demand::Playing {
+            self.lingers = None;
+        } else if self.demand == Demand::Playing {
+            // PLAY that is under way is for nobody already.
+            let flows = self.state.playing().is_some() && !self.options.linger.is_zero();
+            self.lingers = flows.then(|| now.mono + self.options.linger);
+        }
+        self.demand = demand;
+        self.advance(now.mono);
+    }
+
+    /// Whether readers wait for a backend that was lost. Then one that is not there is looked for
+    /// every [`Options::retry_held`]; waits after answers are as ever.
+    pub fn set_held(&mut self, now: Now, held: bool) {
+        if self.shut_down {
+            return;
+        }
+        self.held = held;
+        if !held {
+            return;
+        }
+        let soon = self.backoff.earliest_held(&self.options).max(now.mono);
+        let patience = self.patience();
+        if let State::Waiting(retry) = &mut self.state
+            && retry.unreached
+        {
+            retry.at = retry.at.min(soon);
+        }
+        if let Link::Opening { until, since } = &mut self.link {
+            *until = (*until).min(*since + patience);
+        }
+    }
+
+    /// Ends the session and begins anew with the first source, if another is used.
+    pub fn return_to_first(&mut self, now: Now) {
+        if self.backoff.source() == 0 || self.shut_down {
+            return;
+        }
+        self.backoff.return_to_first();
+        match &mut self.state {
+            State::Finished => {}
+            State::Waiting(retry) => {
+                *retry = self.backoff.at_once(now.mono, &self.options);
+            }
+            State::Leaving(After::Describe | After::SetUpAgain(_))
+            | State::Leaving(After::Wait(_)) => {
+                let retry = self.backoff.at_once(now.mono, &self.options);
+                self.state = State::Leaving(After::Wait(retry));
+            }
+            State::Leaving(After::Finish) => {}
+            _ => {
+                let retry = self.backoff.at_once(now.mono, &self.options);
+                self.depart(now.mono, After::Wait(retry), FAREWELL);
+            }
+        }
+    }
+
+    /// Which source is used or tried, from 0: [`Options::url`], then the alternates.
+    pub fn source(&self) -> usize {
+        self.backoff.source()
     }
 
     /// A reader asks for the stream: if an attempt is due later, it is made at once, but not
@@ -223,7 +318,7 @@ impl BackendClient {
     /// Does what has become due. Calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = now.mono;
-        if let Link::Opening { until } = self.link
+        if let Link::Opening { until, .. } = self.link
             && until <= now
         {
             let why = "no connection within the time allowed".to_owned();
@@ -243,30 +338,38 @@ impl BackendClient {
         }
         match &self.state {
             State::Waiting(retry) if retry.at <= now => self.begin_attempt(now),
-            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. }) if *until <= now => {
+            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. })
+            | State::Adding(_, _, Step { doing: Doing::Binding { until }, .. })
+                if *until <= now =>
+            {
                 let why = "no ports were bound within the time allowed".to_owned();
                 self.lose(now, LostReason::Local { why });
             }
-            State::Playing(..) => self.watch(now),
+            State::Playing(..) | State::Adding(..) => self.watch(now),
             _ => {}
         }
         self.advance(now);
     }
 
-    /// When [`Self::handle_timeout`] is to be called next; `None` only when finished.
+    /// When [`Self::handle_timeout`] is to be called next. `None` when finished, and with
+    /// [`crate::IdlePolicy::Close`] while the connection is closed because nobody needs it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let link = match self.link {
-            Link::Opening { until } => Some(until),
+            Link::Opening { until, .. } => Some(until),
             Link::Open(ref link) => link.silent_at,
             Link::Closed => None,
         };
         let keepalive = self.exchanges.is_idle().then(|| self.keepalive.at());
         let state = match &self.state {
             State::Waiting(retry) => Some(retry.at),
+            State::Described(_) if !self.is_open() && self.is_retired() => None,
             State::Described(_) | State::Ready(..) => keepalive,
             State::SettingUp(_, Step { doing: Doing::Binding { until }, .. }) => Some(*until),
-            State::Playing(session, play) => {
-                [keepalive, play.prove_by, self.silent_at(session, play)]
+            State::Playing(session, play) | State::Adding(session, play, _) => {
+                let silence = self.silence_told_at().map(|(_, at)| at);
+                let lingers = self.lingers.filter(|_| self.demand < Demand::Playing);
+                let bound = self.binding_until();
+                [keepalive, play.prove_by, self.silent_at(session, play), silence, lingers, bound]
                     .into_iter()
                     .flatten()
                     .min()
@@ -318,7 +421,8 @@ impl BackendClient {
     /// Begins an attempt from the source's own URL.
     fn begin_attempt(&mut self, now: Instant) {
         self.stats.attempts += 1;
-        self.target = self.options.url.clone();
+        let (url, _) = self.options.source(self.backoff.source());
+        self.target = url.clone();
         self.redirects = 0;
         self.connect(now);
     }
@@ -331,8 +435,9 @@ impl BackendClient {
         if self.pause != Pause::Broken {
             self.pause = Pause::Untold;
         }
-        let deadline = self.options.connect_timeout;
-        self.link = Link::Opening { until: now + deadline + CONNECT_GRACE };
+        let deadline = self.patience();
+        let grace = if self.held { Duration::ZERO } else { CONNECT_GRACE };
+        self.link = Link::Opening { since: now, until: now + deadline + grace };
         self.state = State::Describing;
         self.outputs.push_back(Output::Connect {
             host: self.target.host.clone(),
@@ -342,11 +447,29 @@ impl BackendClient {
         });
     }
 
-    /// What may be shown to the target: our credentials are for the source's host alone.
+    /// How long a connection attempt may take.
+    fn patience(&self) -> Duration {
+        let usual = self.options.connect_timeout;
+        match (self.held, is_tls(&self.target)) {
+            (false, _) => usual,
+            (true, false) => usual.min(HELD_CONNECT),
+            (true, true) => usual.min(HELD_HANDSHAKE),
+        }
+    }
+
+    fn binding_until(&self) -> Option<Instant> {
+        match self.state.step()?.1.doing {
+            Doing::Binding { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// What may be shown to the target: our credentials are for the source's host alone, unless
+    /// it is said otherwise.
     fn credentials(&self) -> Option<Credentials> {
-        let same_host = self.target.host.eq_ignore_ascii_case(&self.options.url.host);
-        let known = self.options.credentials.as_ref().or(self.options.url.credentials.as_ref());
-        known.filter(|_| same_host).cloned()
+        let (url, known) = self.options.source(self.backoff.source());
+        let same_host = self.target.host.eq_ignore_ascii_case(&url.host);
+        known.filter(|_| same_host || self.options.credentials_elsewhere).cloned()
     }
 
     fn event(&mut self, event: Event) {
@@ -388,5 +511,9 @@ fn is_tls(url: &RtspUrl) -> bool {
 
 /// How long a TEARDOWN may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a connection attempt may take while readers are held.
+const HELD_CONNECT: Duration = Duration::from_secs(1);
+/// The same where TLS is part of it: a camera takes its time over a handshake.
+const HELD_HANDSHAKE: Duration = Duration::from_secs(3);
 /// The shell keeps the deadline of a connection attempt itself, and knows better why it failed.
 const CONNECT_GRACE: Duration = Duration::from_secs(1);

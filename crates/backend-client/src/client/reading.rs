@@ -24,6 +24,7 @@ impl BackendClient {
             held: BytesMut::new(),
             silent_at: None,
             used: false,
+            answered: false,
         }));
         self.heard_at = now;
     }

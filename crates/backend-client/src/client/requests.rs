@@ -5,13 +5,20 @@ use std::time::{Duration, Instant};
 use rtsp_proto::transport::Lower;
 use rtsp_proto::{Method, Request, Response, StatusCode};
 
-use super::{BackendClient, Link};
+use super::{BackendClient, FAREWELL, Link};
 use crate::exchange::{Exchange, Purpose};
 use crate::state::Asked;
 use crate::{LostReason, Quirk};
 
 impl BackendClient {
-    pub(super) fn send_describe(&mut self, now: Instant) {
+    /// What a connection begins with.
+    pub(super) fn send_first(&mut self, now: Instant) {
+        if !self.send_orphan(now) {
+            self.send_describe(now);
+        }
+    }
+
+    fn send_describe(&mut self, now: Instant) {
         let mut request = Request::new(Method::Describe, self.target.to_request());
         request.headers.push("Accept", "application/sdp");
         self.request(now, Purpose::Describe, request);
@@ -29,6 +36,35 @@ impl BackendClient {
         };
         request.headers.push("Transport", transport);
         self.request(now, Purpose::Setup, request);
+    }
+
+    /// PLAY from now on. Every other client names the range at the beginning of a session, so
+    /// that is what backends were tested with; after PAUSE it would be a seek.
+    pub(super) fn send_play(&mut self, now: Instant, begin: bool) {
+        let Some(session) = self.state.session() else { return };
+        let mut request = Request::new(Method::Play, session.description.aggregate.clone());
+        if begin {
+            request.headers.push("Range", "npt=0.000-");
+        }
+        self.request(now, Purpose::Play, request);
+    }
+
+    /// TEARDOWN of a session whose connection is gone, if there is one here.
+    fn send_orphan(&mut self, now: Instant) -> bool {
+        let here = self.target.authority();
+        let Some(orphan) =
+            self.orphan.take_if(|orphan| orphan.place == here || orphan.until <= now)
+        else {
+            return false;
+        };
+        if orphan.until <= now {
+            return false;
+        }
+        let mut request = Request::new(Method::Teardown, orphan.aggregate);
+        request.headers.push("Session", orphan.id);
+        self.request(now, Purpose::Orphan, request);
+        self.exchanges.hurry(now + FAREWELL);
+        true
     }
 
     /// PLAY, PAUSE or TEARDOWN of the whole session.

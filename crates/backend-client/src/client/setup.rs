@@ -19,11 +19,17 @@ impl BackendClient {
     pub(super) fn set_up_next(&mut self, now: Instant) {
         let udp = self.asks_udp();
         let patience = self.options.request_timeout;
-        let State::SettingUp(session, step) = &mut self.state else { return };
-        let Some(offer) = session.description.offers.get(step.next) else {
+        let Some((session, step)) = self.state.step() else { return };
+        let offers = session.description.offers.iter().enumerate().skip(step.next);
+        let mut turn =
+            offers.filter(|(_, offer)| self.wants(offer.index) && !session.knows(offer.index));
+        let Some((place, _)) = turn.next() else {
             self.all_set_up(now);
             return;
         };
+        let Some((session, step)) = self.state.step_mut() else { return };
+        step.next = place;
+        let Some(offer) = session.description.offers.get(place) else { return };
         let track = offer.index;
         if udp {
             step.doing = Doing::Binding { until: now + patience };
@@ -44,7 +50,7 @@ impl BackendClient {
 
     pub(super) fn on_udp_bound(&mut self, now: Instant, track: usize, rtp_port: u16) {
         let Some(uri) = self.bound_offer(track) else { return };
-        if let State::SettingUp(_, step) = &mut self.state {
+        if let Some((_, step)) = self.state.step_mut() {
             step.doing = Doing::Asking(Asked::Udp);
         }
         self.send_setup(now, uri, Asked::Udp, rtp_port);
@@ -63,14 +69,14 @@ impl BackendClient {
 
     /// The control URL of the track that the shell binds ports for, if it is that one.
     fn bound_offer(&self, track: usize) -> Option<String> {
-        let State::SettingUp(session, step) = &self.state else { return None };
+        let (session, step) = self.state.step()?;
         let Doing::Binding { .. } = step.doing else { return None };
         let offer = session.description.offers.get(step.next)?;
         (offer.index == track).then(|| offer.uri.clone())
     }
 
     pub(super) fn on_setup_granted(&mut self, now: Instant, response: &Response) {
-        let State::SettingUp(session, step) = &self.state else { return };
+        let Some((session, step)) = self.state.step() else { return };
         let Doing::Asking(asked) = step.doing else { return };
         let Some(offer) = session.description.offers.get(step.next).cloned() else { return };
         let Some(path) = self.granted_path(response, asked) else {
@@ -85,10 +91,12 @@ impl BackendClient {
             Path::Udp(udp) => udp.remote,
             Path::Interleaved { .. } => None,
         };
-        if let State::SettingUp(session, step) = &mut self.state {
+        let adding = matches!(self.state, State::Adding(..));
+        if let Some((session, step)) = self.state.step_mut() {
             session.id = id;
             session.timeout = timeout;
-            session.tracks.push(Track { offer, path, ssrc: None, ended: false });
+            session.tracks.push(Track::new(offer, path));
+            session.grown = adding;
             step.advance();
         }
         if let Some(Remote { rtp, rtcp }) = remote {
@@ -223,7 +231,8 @@ impl BackendClient {
         status: StatusCode,
         retry_after: Option<Duration>,
     ) {
-        let State::SettingUp(session, step) = &mut self.state else { return };
+        let adding = matches!(self.state, State::Adding(..));
+        let Some((session, step)) = self.state.step_mut() else { return };
         let by_udp = step.doing == Doing::Asking(Asked::Udp);
         if by_udp
             && status == StatusCode::UNSUPPORTED_TRANSPORT
@@ -232,26 +241,34 @@ impl BackendClient {
             self.fall_back(now, "UDP is refused");
             return;
         }
+        if adding && is_about_state(status) {
+            self.on_late_setup_refused(now, &format!("SETUP was answered {}", status.0));
+            return;
+        }
         if status == StatusCode::SESSION_NOT_FOUND && session.is_begun() && !self.play_retried {
             self.play_retried = true;
             self.session_forgotten(now);
             return;
         }
         step.refused = Some(status);
-        let description = &session.description;
-        let has_video = description.has_video();
         let next = step.next;
+        let offered = session.description.offers.get(next).map(|offer| offer.index);
+        session.refused.extend(offered);
+        let Some((session, _)) = self.state.step() else { return };
+        let has_video = self.wants_video(session);
         // One track does not cost the others, as long as one that matters is left.
-        let hope = description.offers.iter().enumerate().any(|(place, offer)| {
-            (offer.weight == Weight::Video || !has_video)
-                && (place > next || session.track(offer.index).is_some())
+        let hope = session.description.offers.iter().enumerate().any(|(place, offer)| {
+            let counts = offer.weight == Weight::Video || !has_video;
+            let awaited = place > next && self.wants(offer.index);
+            counts && (awaited || session.track(offer.index).is_some())
         });
         let overloaded =
             matches!(status, StatusCode::NOT_ENOUGH_BANDWIDTH | StatusCode::SERVICE_UNAVAILABLE);
-        let track = description.offers.get(next).map(|offer| offer.index);
-        match track {
-            Some(track) if hope && !overloaded => {
-                step.advance();
+        match offered {
+            Some(track) if adding || (hope && !overloaded) => {
+                if let Some((_, step)) = self.state.step_mut() {
+                    step.advance();
+                }
                 self.event(Event::TrackRefused { track, status });
             }
             _ => self.refuse(now, Purpose::Setup, status, retry_after),
@@ -259,8 +276,11 @@ impl BackendClient {
     }
 
     fn all_set_up(&mut self, now: Instant) {
-        let State::SettingUp(session, step) = &self.state else { return };
-        let video_missing = session.description.has_video()
+        let State::SettingUp(session, step) = &self.state else {
+            self.all_added(now);
+            return;
+        };
+        let video_missing = self.wants_video(session)
             && !session.tracks.iter().any(|track| track.offer.weight == Weight::Video);
         if session.tracks.is_empty() || video_missing {
             let status = step.refused.unwrap_or(StatusCode::INTERNAL);
@@ -273,6 +293,23 @@ impl BackendClient {
             self.advance(now);
         }
     }
+
+    fn wants_video(&self, session: &Session) -> bool {
+        let mut offers = session.description.offers.iter();
+        offers.any(|offer| offer.weight == Weight::Video && self.wants(offer.index))
+    }
+}
+
+/// Whether a refusal is for the session's state rather than for the track.
+fn is_about_state(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::SESSION_NOT_FOUND
+            | StatusCode::METHOD_NOT_VALID_IN_THIS_STATE
+            | StatusCode::AGGREGATE_OPERATION_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED
+    )
 }
 
 /// The lowest pair of channels that no track has.

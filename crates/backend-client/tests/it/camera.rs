@@ -82,6 +82,8 @@ pub(crate) enum Act {
 pub(crate) struct Camera {
     /// Takes connections.
     pub(crate) up: bool,
+    /// Hosts where it is not.
+    pub(crate) absent: Vec<String>,
     /// Says nothing to a connection attempt at all.
     pub(crate) mute: bool,
     /// The shell does not say what became of its ports.
@@ -112,6 +114,7 @@ impl Default for Camera {
     fn default() -> Self {
         Self {
             up: true,
+            absent: Vec::new(),
             mute: false,
             mute_shell: false,
             delay: Duration::from_millis(5),
@@ -158,6 +161,7 @@ impl Camera {
         self.script.clear();
         self.always.clear();
         self.up = true;
+        self.absent.clear();
         self.mute = false;
         self.mute_shell = false;
         self.media = true;

@@ -63,14 +63,27 @@ fn the_timeout_that_setup_reveals_governs_the_keep_alive() {
 }
 
 #[test]
-fn an_unanswered_keep_alive_of_an_idle_camera_leads_to_a_reset() {
-    let mut rig = Rig::new(tcp(), Camera::default().once("OPTIONS", Act::Ignore));
-    rig.run(secs(45.0));
+fn an_unanswered_keep_alive_of_an_idle_camera_is_repeated_with_the_next_method() {
+    let mut rig = Rig::new(tcp(), Camera::default().always("OPTIONS", Act::Ignore));
+    rig.run(secs(100.0));
+    assert_eq!(rig.dialogue(), "DOGGG");
+    assert_eq!(rig.losses(), []);
+    assert_eq!(rig.client.quirk_count(Quirk::KeepAliveIgnored), 1);
+}
+
+#[test]
+fn an_idle_camera_that_answers_to_no_method_is_given_up() {
+    let camera = Camera::default()
+        .once("OPTIONS", Act::Ignore)
+        .once("GET_PARAMETER", Act::Ignore)
+        .once("SET_PARAMETER", Act::Ignore);
+    let mut rig = Rig::new(tcp(), camera);
+    rig.run(secs(65.0));
     let (at, reason, retry_in) = rig.losses().pop().expect("it is lost");
     assert_eq!(reason, LostReason::NoAnswer { what: "keep-alive" });
-    assert!(at >= secs(34.0) && at <= secs(40.1), "{at:?}");
+    assert!(at >= secs(54.0) && at <= secs(60.1), "{at:?}");
     assert_eq!(retry_in, secs(1.0));
-    assert_eq!(rig.dialogue(), "DOD");
+    assert_eq!(rig.dialogue(), "DOGED");
 }
 
 #[test]

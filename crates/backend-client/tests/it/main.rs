@@ -3,8 +3,10 @@
 mod authentication;
 mod camera;
 mod chaos;
+mod choices;
 mod describing;
 mod idle;
+mod lasting;
 mod playing;
 mod quirks;
 mod rig;

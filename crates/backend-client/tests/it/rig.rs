@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use backend_client::{BackendClient, Demand, Event, Input, LostReason, Options, Output, Phase};
+use backend_client::{
+    BackendClient, Demand, Event, IdlePolicy, Input, LostReason, Options, Output, Phase,
+};
 use bytes::{Bytes, BytesMut};
 use rtp_rtcp::{Now, NtpTime};
 use rtsp_proto::url::RtspUrl;
@@ -22,6 +24,7 @@ pub(crate) struct Rig {
     begin: Instant,
     floor: Duration,
     request_timeout: Duration,
+    idle_close: bool,
     pub(crate) demand: Demand,
     /// What goes to the client, and when.
     mail: VecDeque<(Instant, Mail)>,
@@ -112,6 +115,7 @@ impl Rig {
         let now = origin();
         let floor = options.retry_min;
         let request_timeout = options.request_timeout;
+        let idle_close = options.idle == IdlePolicy::Close;
         let mut rig = Self {
             client: BackendClient::new(now, options, seed),
             camera,
@@ -119,6 +123,7 @@ impl Rig {
             begin: now.mono,
             floor,
             request_timeout,
+            idle_close,
             demand: Demand::Idle,
             mail: VecDeque::new(),
             connects: Vec::new(),
@@ -156,6 +161,21 @@ impl Rig {
 
     pub(crate) fn retry_now(&mut self) {
         self.client.retry_now(self.now);
+        self.drain();
+    }
+
+    pub(crate) fn set_held(&mut self, held: bool) {
+        self.client.set_held(self.now, held);
+        self.drain();
+    }
+
+    pub(crate) fn want(&mut self, tracks: &[usize]) {
+        self.client.want_tracks(self.now, tracks.iter().copied());
+        self.drain();
+    }
+
+    pub(crate) fn return_to_first(&mut self) {
+        self.client.return_to_first(self.now);
         self.drain();
     }
 
@@ -318,7 +338,12 @@ impl Rig {
         if self.client.is_finished() {
             assert!(!self.connected, "finished with a connection");
         } else {
-            assert!(self.client.poll_timeout().is_some(), "{} has no timer", self.client.state());
+            let retired = self.idle_close
+                && self.demand == Demand::Idle
+                && self.client.state() == Phase::Described
+                && !self.connected;
+            let timed = self.client.poll_timeout().is_some();
+            assert!(timed || retired, "{} has no timer", self.client.state());
         }
     }
 
@@ -332,8 +357,9 @@ impl Rig {
                 {
                     assert!(at - *before >= self.floor, "an attempt under the floor");
                 }
+                let there = self.camera.up && !self.camera.absent.contains(&host);
                 self.connects.push((at, host, port));
-                let answer = if self.camera.up { Mail::Connected } else { Mail::Refused };
+                let answer = if there { Mail::Connected } else { Mail::Refused };
                 if !self.camera.mute {
                     self.mail.push_back((self.now.mono + self.camera.delay, answer));
                 }
@@ -379,7 +405,9 @@ impl Rig {
             // What came of a message may have been taken for all of it.
             let unfinished = !self.seen.stream.is_empty();
             assert!(
-                unfinished || request.method == "TEARDOWN" || *overdue <= self.now.mono,
+                unfinished
+                    || [&request, before].iter().any(|r| r.method == "TEARDOWN")
+                    || *overdue <= self.now.mono,
                 "{} while {} is under way",
                 request.method,
                 before.method
@@ -443,6 +471,14 @@ impl Rig {
 
     pub(crate) fn packets(&self) -> usize {
         self.count(|event| matches!(event, Event::Packet { .. }))
+    }
+
+    pub(crate) fn warnings<'a>(&'a self) -> Vec<&'a str> {
+        let text = |(_, event): &'a (Duration, Event)| match event {
+            Event::Warning(text) => Some(text.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(text).collect()
     }
 
     /// Runs until it stands there, for at most a minute.
