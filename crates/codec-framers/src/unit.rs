@@ -86,6 +86,12 @@ impl UnitTracker {
     pub fn undecided(&self) -> Option<UnitStart> {
         self.unit.as_ref().filter(|unit| !unit.reported).map(|unit| unit.first)
     }
+
+    /// Whether all that came of the unit now arriving is what stands before a picture, such as the
+    /// parameter sets of a key frame.
+    pub fn awaits_picture(&self) -> bool {
+        self.unit.as_ref().is_some_and(|unit| !unit.picture)
+    }
 }
 
 impl Unit {
@@ -222,6 +228,18 @@ mod tests {
         assert_eq!(undecided_after(&packets[..2]), Some((2, 9)));
         assert_eq!(undecided_after(&packets[..3]), Some((2, 9)));
         assert_eq!(undecided_after(&packets), None);
+    }
+
+    #[test]
+    fn a_picture_is_awaited_after_parameter_sets_until_it_begins() {
+        let mut tracker = UnitTracker::new();
+        assert!(!tracker.awaits_picture());
+        for (seq, glance, awaits) in
+            [(1, OTHER, false), (2, SETS, true), (3, SETS, true), (4, KEY, false)]
+        {
+            let _known = tracker.on_packet(ExtSeq(seq), RtpTime(seq as u32), glance);
+            assert_eq!(tracker.awaits_picture(), awaits, "{seq}");
+        }
     }
 
     #[test]

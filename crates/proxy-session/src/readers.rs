@@ -131,7 +131,7 @@ impl Stream {
         self.timeline.restart();
         for track in self.tracks.iter_mut().flatten() {
             track.begin();
-            track.schedule = ReportSchedule::new(now.mono);
+            track.schedule = ReportSchedule::seeded(now.mono, self.rng.next());
         }
     }
 

@@ -59,6 +59,15 @@ impl Stream {
         }
     }
 
+    /// What the backend is told before TEARDOWN.
+    pub(crate) fn goodbye(&self) -> Bytes {
+        RtcpWriter::new()
+            .receiver_report(self.receiver_ssrc, &[])
+            .cname(self.receiver_ssrc, &self.cname)
+            .bye(&[self.receiver_ssrc], None)
+            .finish()
+    }
+
     /// What was received, told to the backend.
     pub(crate) fn send_receiver_reports(&mut self, now: Now) {
         if !self.receiver_reports.due(now.mono) {

@@ -97,6 +97,7 @@ impl Stream {
             out: VecDeque::new(),
             options,
         };
+        this.client.set_goodbye(this.goodbye());
         this.drain_client(now, false);
         this
     }
@@ -177,8 +178,11 @@ impl Stream {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reports = self.tracks.iter().flatten().filter_map(|t| {
-            let report = if self.is_playing { t.schedule.poll_timeout() } else { None };
-            [report, t.poll_timeout()].into_iter().flatten().min()
+            let (report, request) = match self.is_playing {
+                true => (t.schedule.poll_timeout(), t.poll_key_request()),
+                false => (None, None),
+            };
+            [report, request, t.poll_timeout()].into_iter().flatten().min()
         });
         reports
             .chain(self.client.poll_timeout())

@@ -86,7 +86,7 @@ impl Track {
             ssrc,
             rate,
             index,
-            schedule: ReportSchedule::new(now.mono),
+            schedule: ReportSchedule::seeded(now.mono, ssrc.0.into()),
             input: Input::Tcp(InOrder::new()),
             reception: Reception::new(rate),
             glancer,
@@ -122,6 +122,10 @@ impl Track {
         self.restart();
         self.sequencer.begun = self.sequencer.next;
         self.key = None;
+        if let Some(wish) = &mut self.wish {
+            // Those who wished are gone.
+            wish.granted();
+        }
         self.older = [None; 2];
     }
 
@@ -179,13 +183,16 @@ impl Track {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let window = match &self.input {
+        match &self.input {
             Input::Tcp(_) => None,
             Input::Udp(window) => window.poll_timeout(),
-        };
-        let wish = self.wish.as_ref().and_then(KeyFrameRequest::poll_timeout);
-        let wish = wish.filter(|_| self.reception.ssrc().is_some());
-        [window, wish].into_iter().flatten().min()
+        }
+    }
+
+    /// When a request for a key frame is due that can be made.
+    pub(crate) fn poll_key_request(&self) -> Option<Instant> {
+        self.asked_source()?;
+        self.wish.as_ref().and_then(KeyFrameRequest::poll_timeout)
     }
 
     /// The number and the timestamp that a packet leaves with.
@@ -327,11 +334,16 @@ impl Track {
         }
     }
 
-    /// The request for a key frame that is due, if any; none before there is a packet to name the
-    /// source by, nor while a key frame may just be arriving.
+    /// The request for a key frame that is due, if any.
     pub(crate) fn key_request(&mut self, now: Instant, sender: Ssrc, cname: &str) -> Option<Bytes> {
-        let media = self.reception.ssrc().filter(|_| self.undecided().is_none())?;
+        let media = self.asked_source()?;
         self.wish.as_mut()?.poll(now, sender, media, cname)
+    }
+
+    /// Whom a request for a key frame is for: nobody before there is a packet to name the source
+    /// by, nor while a key frame may just be arriving.
+    fn asked_source(&self) -> Option<Ssrc> {
+        self.reception.ssrc().filter(|_| !self.units.awaits_picture())
     }
 
     fn undecided(&self) -> Option<UnitStart> {

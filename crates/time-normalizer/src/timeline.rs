@@ -187,6 +187,11 @@ impl Timeline {
             return Verdict::Lie(Lie::OtherSource);
         };
         if info.ntp.bits() == 0 {
+            if !track.fitting.is_fitted() {
+                // Told of with the next one, as of the session that begins with the first packet.
+                self.stats.lies.count(Lie::NoClock);
+                return Verdict::Lie(Lie::NoClock);
+            }
             return self.lie(elapsed, index, Lie::NoClock);
         }
         let Some(outgoing) = track.fitting.fitted(ssrc, info.rtp) else {

@@ -74,6 +74,12 @@ impl Camera {
         self
     }
 
+    /// Offers feedback on its video.
+    pub(crate) fn offering(feedback: &str) -> Self {
+        let with = format!("a=rtcp-fb:{feedback}\r\na=control:track0");
+        Self { sdp: SDP.replace("a=control:track0", &with), ..Self::default() }
+    }
+
     /// How often it was asked for something, by letter.
     pub(crate) fn count(&self, letter: char) -> usize {
         self.dialogue.chars().filter(|known| *known == letter).count()

@@ -11,7 +11,7 @@ use fan_out::{EntryKind, Start, TrackId, TrackMask, WireBatch};
 use proxy_session::{
     Ask, Output, ReaderId, Refusal, Reply, Stream, StreamEvent, StreamOptions, Ticket, Welcome,
 };
-use rtp_rtcp::{Now, NtpTime};
+use rtp_rtcp::{Now, NtpTime, RtcpPacket, SenderInfo};
 use rtsp_proto::url::RtspUrl;
 
 use crate::camera::{Answer, Camera, DELAY};
@@ -29,8 +29,10 @@ pub(crate) struct Rig {
     is_connected: bool,
     inbox: BytesMut,
     pub(crate) said: Vec<Said>,
-    /// Receiver reports to the backend.
+    /// RTCP to the backend.
     pub(crate) reported: Vec<(Duration, Bytes)>,
+    /// How much of it had been said at each TEARDOWN.
+    pub(crate) torn_down: Vec<usize>,
     pub(crate) connects: Vec<Duration>,
     tickets: u64,
 }
@@ -109,6 +111,7 @@ impl Rig {
             inbox: BytesMut::new(),
             said: Vec::new(),
             reported: Vec::new(),
+            torn_down: Vec::new(),
             connects: Vec::new(),
             tickets: 0,
         };
@@ -224,6 +227,32 @@ impl Rig {
         self.drain();
     }
 
+    /// A compound packet on a track's way for RTCP.
+    pub(crate) fn send_rtcp(&mut self, track: usize, data: Bytes) {
+        match self.camera.tracks.iter().find(|(known, _)| *known == track) {
+            Some((_, Some(channel))) => {
+                let length = u16::try_from(data.len()).expect("a packet");
+                let mut frame = vec![b'$', channel + 1];
+                frame.extend_from_slice(&length.to_be_bytes());
+                frame.extend_from_slice(&data);
+                self.bytes(&frame);
+            }
+            Some((_, None)) => {
+                let from = SocketAddr::from(([192, 0, 2, 7], 6001));
+                let input = Input::Datagram { track, rtcp: true, from, data };
+                self.stream.handle(self.now, input);
+                self.drain();
+            }
+            None => {}
+        }
+    }
+
+    /// The host's wall clock is set; negative for backwards.
+    pub(crate) fn set_clock(&mut self, by: i64) {
+        let bits = self.now.wall.bits().wrapping_add((by << 32).cast_unsigned());
+        self.now.wall = NtpTime::from_bits(bits);
+    }
+
     pub(crate) fn close(&mut self) {
         if self.is_connected {
             self.disconnect();
@@ -309,6 +338,9 @@ impl Rig {
             Backend::Send(bytes) if bytes.starts_with(b"RTSP/") => {}
             Backend::Send(bytes) => {
                 let request = String::from_utf8(bytes.to_vec()).expect("text");
+                if request.starts_with("TEARDOWN") {
+                    self.torn_down.push(self.reported.len());
+                }
                 let (delay, answer) = self.camera.answer(&request);
                 let at = self.now.mono + delay;
                 match answer {
@@ -391,6 +423,15 @@ impl Rig {
         self.batches().iter().filter(|(_, b)| is_wanted(b)).map(|(at, _)| *at).collect()
     }
 
+    /// The sender reports of a track that went to all readers.
+    pub(crate) fn sender_reports(&self, track: usize) -> Vec<(Duration, SenderInfo)> {
+        let batches = self.batches();
+        let reports = batches.iter().filter(|(_, batch)| {
+            batch.kind() == EntryKind::Report && batch.track().index() == track
+        });
+        reports.map(|(at, batch)| (*at, sender_info(batch.packet(0)))).collect()
+    }
+
     /// How often something was said.
     pub(crate) fn count(&self, wanted: impl Fn(&Output) -> bool) -> usize {
         self.said.iter().filter(|(_, output)| wanted(output)).count()
@@ -418,6 +459,14 @@ impl Rig {
     pub(crate) fn readers(&self) -> (usize, usize) {
         let status = self.stream.status();
         (status.readers, status.playing)
+    }
+}
+
+/// What a compound's sender report says.
+pub(crate) fn sender_info(compound: &[u8]) -> SenderInfo {
+    match rtp_rtcp::parse_compound(compound).expect("a compound").next() {
+        Some(RtcpPacket::SenderReport { info, .. }) => info,
+        other => panic!("{other:?}"),
     }
 }
 
