@@ -49,7 +49,7 @@ const FORMATS: [Simple; 10] = [
         map: "H261",
         fmtp: "",
         key: &[0, 1, 7, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0xf0, 0, 0x17, 9, 9, 9, 9, 9, 9, 0xfe, 0, 3],
-        other: &[0, 1, 7, 0],
+        other: &[0, 1, 7, 0x55],
     },
     Simple {
         map: "JPEG2000",
