@@ -30,21 +30,29 @@ impl Receiver {
         }
     }
 
-    /// Takes what one system call brings; `WouldBlock` when there is nothing.
+    /// Takes what one system call brings, and says whether there may be more; `WouldBlock` when
+    /// there is nothing.
     pub(crate) fn receive(
         &mut self,
         socket: &tokio::net::UdpSocket,
         state: &UdpSocketState,
         mut each: impl FnMut(SocketAddr, Bytes),
-    ) -> io::Result<usize> {
+    ) -> io::Result<bool> {
         let mut chunks = self.scratch.chunks_mut(MESSAGE);
         let mut slices: [IoSliceMut<'_>; MESSAGES] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let meta = &mut self.meta;
-        let messages = socket.try_io(tokio::io::Interest::READABLE, || {
-            state.recv(UdpSockRef::from(socket), &mut slices, meta)
-        })?;
-        let mut count = 0;
+        let mut messages = 0;
+        let tried = socket.try_io(tokio::io::Interest::READABLE, || {
+            messages = state.recv(UdpSockRef::from(socket), &mut slices, meta)?;
+            // With room left the queue is empty: to be told so by another call is not needed.
+            if messages < MESSAGES { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        let may_be_more = match tried {
+            Ok(()) => true,
+            Err(error) if messages == 0 => return Err(error),
+            Err(_) => false,
+        };
         for (meta, slice) in self.meta.iter().zip(&slices).take(messages) {
             let received = slice.get(..meta.len).unwrap_or_default();
             for datagram in received.chunks(meta.stride.max(1)) {
@@ -53,9 +61,8 @@ impl Receiver {
                 }
                 self.arena.extend_from_slice(datagram);
                 each(meta.addr, self.arena.split().freeze());
-                count += 1;
             }
         }
-        Ok(count)
+        Ok(may_be_more)
     }
 }

@@ -11,6 +11,7 @@ use backend_client::{Input, Output};
 use bytes::{Buf, Bytes, BytesMut};
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use rtp_rtcp::Now;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -280,12 +281,14 @@ fn read(
         if taken >= READ_STEP || tcp.closing.get() {
             break None;
         }
-        buf.reserve(READ);
-        match tcp.stream.try_read_buf(buf) {
-            Ok(0) => break Some(None),
-            Ok(n) => {
+        match receive(&tcp.stream, buf) {
+            Ok((0, _)) => break Some(None),
+            Ok((n, is_all)) => {
                 taken += n;
                 this.backend_input(now, id, Input::Stream(buf));
+                if is_all {
+                    break None;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
             Err(error) => break Some(Some(error.to_string())),
@@ -304,6 +307,21 @@ fn read(
     this.drive_home(now, id);
     this.settle(now);
     if over { Err(()) } else { Ok(taken < READ_STEP) }
+}
+
+/// Reads once; says how much, and whether that was all there was.
+fn receive(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<(usize, bool)> {
+    buf.reserve(READ);
+    let room = buf.capacity() - buf.len();
+    let n = stream.try_read_buf(buf)?;
+    let is_all = n < room;
+    if is_all {
+        // The runtime learns so without another call. It hears of what comes next only after this
+        // task has paused, so nothing is forgotten; the end of the stream it never forgets.
+        let _nothing: io::Result<()> =
+            stream.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    }
+    Ok((n, is_all))
 }
 
 async fn run_datagrams(
@@ -332,9 +350,9 @@ async fn run_datagrams(
                 }
                 calls += 1;
                 match received {
-                    Ok(_) if calls < UDP_STEP => {}
-                    Ok(_) => break true,
-                    Err(_) => break false,
+                    Ok(true) if calls < UDP_STEP => {}
+                    Ok(true) => break true,
+                    Ok(false) | Err(_) => break false,
                 }
             };
             this.drive_home(now, id);
