@@ -12,6 +12,7 @@ use rtp_rtcp::Now;
 use rtsp_server::{ConnId, HELD_INPUT_BYTES, Intake};
 use smallvec::SmallVec;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -41,18 +42,22 @@ pub(super) struct Conn {
 }
 
 /// What a connection's task and the fan-out share.
+///
+/// What a write touches comes first and together: with many readers all of it has left the cache
+/// by the time its turn comes.
+#[repr(C, align(64))]
 pub(super) struct ConnIo {
-    pub(super) id: ConnId,
-    pub(super) stream: TcpStream,
     pub(super) egress: RefCell<Egress>,
+    pub(super) stream: TcpStream,
     /// The socket took less than it was given: its task waits until it is writable.
     pub(super) blocked: Cell<bool>,
     /// Why the socket is of no use any more.
     broken: Cell<bool>,
-    /// Closed once what is queued is written, at the latest then.
-    closing: Cell<Option<Instant>>,
     /// When bytes were last taken for a session's media, as the server was told.
     pub(super) progress: Cell<Option<Instant>>,
+    pub(super) id: ConnId,
+    /// Closed once what is queued is written, at the latest then.
+    closing: Cell<Option<Instant>>,
     /// The places in audiences that are served on this connection.
     pub(super) seats: RefCell<SmallVec<[(StreamId, ReaderKey); 1]>>,
     wake: Notify,
@@ -81,7 +86,16 @@ impl ConnIo {
         if self.blocked.get() {
             return Written::Full;
         }
-        match self.stream.try_write_vectored(slices) {
+        let sock = SockRef::from(&self.stream);
+        // Not by way of the runtime, whose word on the socket lies in memory that nothing else
+        // here touches: while the socket takes all, nobody needs that word.
+        let tried = match send(&sock, slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.stream.try_io(Interest::WRITABLE, || send(&sock, slices))
+            }
+            tried => tried,
+        };
+        match tried {
             Ok(n) => Written::Bytes(n),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.blocked.set(true);
@@ -104,6 +118,17 @@ impl ConnIo {
         self.wake.notify_one();
     }
 }
+
+/// Calls that lead straight to the socket, past the file layer.
+fn send(sock: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [slice] => sock.send_with_flags(slice, MSG_NOSIGNAL),
+        _ => sock.send_vectored_with_flags(slices, MSG_NOSIGNAL),
+    }
+}
+
+/// A reader that is gone is an error here and not a signal for the process.
+const MSG_NOSIGNAL: i32 = nix::sys::socket::MsgFlags::MSG_NOSIGNAL.bits();
 
 /// What came of a write.
 #[must_use]
