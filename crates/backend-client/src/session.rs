@@ -46,6 +46,9 @@ pub(crate) struct Track {
     pub(crate) last_packet: Option<Instant>,
     /// Its silence beside flowing video was told.
     pub(crate) silence_told: bool,
+    /// What SETUP and PLAY promised of its next packet.
+    pub(crate) promised_ssrc: Option<u32>,
+    pub(crate) promised_seq: Option<u16>,
 }
 
 /// A session that the backend may still hold, and send datagrams for, though its connection is
@@ -70,6 +73,8 @@ impl Track {
             spoken: false,
             last_packet: None,
             silence_told: false,
+            promised_ssrc: None,
+            promised_seq: None,
         }
     }
 

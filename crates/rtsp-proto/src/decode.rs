@@ -44,6 +44,8 @@ pub struct Decoder {
     state: State,
     stray: Stray,
     channels: Channels,
+    /// A response is awaited, which may come in the midst of interleaved data.
+    expecting: bool,
     tolerated: Tolerations,
 }
 
@@ -110,6 +112,7 @@ impl Decoder {
             state: State::Between,
             stray: Stray::default(),
             channels: Channels::default(),
+            expecting: false,
             tolerated: Tolerations::default(),
         }
     }
@@ -138,6 +141,13 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// Says whether a request is unanswered. Some backends write their answer between two parts of
+    /// an interleaved packet: while one is expected, it is looked for there too. Only for a
+    /// client.
+    pub fn expect_response(&mut self, expecting: bool) {
+        self.expecting = expecting && self.role == Role::Client;
     }
 
     /// Whether the message under way has a body whose end nobody told. Once nothing has come for a
@@ -207,11 +217,46 @@ impl Decoder {
         if src.len() < INTERLEAVED_HEADER + length {
             return Step::Wait;
         }
+        if self.expecting
+            && let Some(step) = self.within(src, length)
+        {
+            return step;
+        }
         self.advance(src, INTERLEAVED_HEADER);
         let data = self.split(src, length);
         self.channels.note(channel);
         self.on_frame();
         Step::Frame(Frame::Interleaved { channel, data })
+    }
+
+    /// A response within an interleaved packet of this length; the packet goes on behind it.
+    fn within(&mut self, src: &mut BytesMut, length: usize) -> Option<Step> {
+        let payload = src.get(INTERLEAVED_HEADER..INTERLEAVED_HEADER + length)?;
+        let at = payload.windows(STATUS_LINE.len()).position(|part| part == STATUS_LINE)?;
+        let at = INTERLEAVED_HEADER + at;
+        let rest = src.get(at..)?;
+        let limit = self.limits.header_bytes;
+        let Some(end) = end_of_head(rest.get(..limit).unwrap_or(rest)) else {
+            return (rest.len() < limit).then_some(Step::Wait);
+        };
+        let mut oddities = Tolerations::default();
+        let head = Head::parse(rest.get(..end)?, self.role, &self.limits, &mut oddities).ok()?;
+        let body = match head.body_length(self.role, &mut oddities).ok()? {
+            BodyLength::Known(body) if body <= self.limits.body_bytes => body,
+            _ => return None,
+        };
+        if head.is_response_without_cseq() {
+            return None;
+        }
+        if rest.len() < end + body {
+            return Some(Step::Wait);
+        }
+        let mut message = src.split_off(at);
+        src.unsplit(message.split_off(end + body));
+        message.advance(end);
+        self.position += (end + body) as u64;
+        self.tolerated.note(Tolerated::SplitFrame);
+        Some(Step::Frame(head.with_body(message.freeze())))
     }
 
     fn head(&mut self, src: &mut BytesMut, mut scan: Scan) -> Result<Step, DecodeError> {
@@ -266,10 +311,26 @@ impl Decoder {
     }
 
     fn body(&mut self, src: &mut BytesMut, length: usize) -> Step {
-        if src.len() < length {
-            return Step::Wait;
+        let Some(body) = src.get(..length) else { return Step::Wait };
+        if let State::Body { head, .. } = &self.state
+            && self.role == Role::Client
+            && head.is_cut(body)
+        {
+            return self.go_on();
         }
         self.take_body(src, length).map_or(Step::Again, Step::Frame)
+    }
+
+    /// A description that cannot end where it is said to.
+    fn go_on(&mut self) -> Step {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Body { head, .. } => {
+                self.tolerated.note(Tolerated::CutDescription);
+                self.state = State::UntoldBody { head, scan: Scan::default() };
+            }
+            other => self.state = other,
+        }
+        Step::Again
     }
 
     /// Its lines last until one begins a frame.
@@ -349,6 +410,21 @@ impl Decoder {
     }
 }
 
+/// Where the empty line behind a head ends.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let mut begin = 0;
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        let line = bytes.get(begin..at)?;
+        if line.is_empty() || line == b"\r" {
+            return Some(at + 1);
+        }
+        begin = at + 1;
+    }
+    None
+}
+
+/// What the responses of all backends begin with.
+const STATUS_LINE: &[u8] = b"RTSP/1.0 ";
 /// The four bytes before interleaved data.
 const INTERLEAVED_HEADER: usize = 4;
 

@@ -200,14 +200,101 @@ fn a_server_finishes_nothing() {
 }
 
 #[test]
-fn a_content_length_too_small_leaves_stray_bytes() {
+fn a_content_length_that_leaves_whole_lines_out_leaves_stray_bytes() {
     let sdp = "v=0\r\ns=PLAY it\r\na=$1\r\nPLAY is no request\r\nRTSP/1.0 is no response\r\n";
-    let short = format!("RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\n{sdp}");
+    let short = format!("RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 5\r\n\r\n{sdp}");
     let (frames, tolerated) = client(&[short.as_bytes(), RTCP, OK].concat());
     assert_eq!(statuses(&frames), [200, 200]);
     assert_eq!(frames.len(), 3);
     let count = u32::try_from(sdp.len() - 5).unwrap();
-    assert_eq!(tolerated, [Tolerated::BlankLines, Tolerated::StrayBytes { count }]);
+    assert_eq!(tolerated, [Tolerated::StrayBytes { count }]);
+}
+
+#[test]
+fn a_description_cut_in_the_midst_of_a_line_goes_on_wherever_the_stream_is_cut() {
+    let sdp = "v=0\r\nm=video 0 RTP/AVP 96\r\na=control:trackID=1\r\n";
+    for length in (1..sdp.len()).filter(|at| !sdp[..*at].ends_with('\n') && *at > 2) {
+        let head = format!("RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: {length}\r\n\r\n");
+        let stream = [head.as_bytes(), sdp.as_bytes(), RTCP, OK].concat();
+        for piece in [1, 7, 50, stream.len()] {
+            let (frames, error, tolerated) = decode_in_pieces(&stream, Role::Client, piece);
+            assert_eq!((error, frames.len()), (None, 3), "{length} {piece}");
+            assert!(matches!(&frames[0], Frame::Response(response) if response.body == sdp));
+            assert_eq!(tolerated, [Tolerated::CutDescription]);
+        }
+    }
+}
+
+#[test]
+fn a_description_without_a_line_end_at_its_end_is_there_after_a_silence() {
+    let stream = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 13\r\n\r\nv=0\r\nm=video ";
+    let mut decoder = Decoder::new(Limits::default(), Role::Client);
+    let mut src = BytesMut::from(stream.as_slice());
+    assert_eq!(decoder.decode(&mut src), Ok(None));
+    assert!(decoder.awaits_silence());
+    let frame = decoder.finish(&mut src);
+    assert!(matches!(frame, Some(Frame::Response(r)) if r.body == "v=0\r\nm=video "));
+}
+
+/// An interleaved packet of 200 bytes with `answer` written into it at `at`.
+fn split_by(answer: &[u8], at: usize) -> Vec<u8> {
+    let payload: Vec<u8> = (0..200).map(|n| if n == 0 { 0x80 } else { n }).collect();
+    let (before, after) = payload.split_at(at);
+    [b"$\0\0\xc8", before, answer, after].concat()
+}
+
+fn decode_expecting(stream: &[u8], piece: usize) -> (Vec<Frame>, Vec<Tolerated>) {
+    let mut decoder = Decoder::new(Limits::default(), Role::Client);
+    decoder.expect_response(true);
+    let (mut src, mut frames) = (BytesMut::new(), Vec::new());
+    for piece in stream.chunks(piece) {
+        src.extend_from_slice(piece);
+        while let Some(frame) = decoder.decode(&mut src).expect("a stream that can be read") {
+            frames.push(frame);
+        }
+    }
+    assert_eq!(decoder.position(), stream.len() as u64);
+    (frames, decoder.take_tolerated())
+}
+
+#[test]
+fn an_expected_response_in_the_midst_of_a_packet_is_taken_out_of_it() {
+    let with_body = b"RTSP/1.0 200 OK\nCSeq: 7\nContent-Length: 4\n\na: b";
+    for answer in [OK, with_body.as_slice()] {
+        for at in [0, 1, 100, 191] {
+            let stream = [RTCP, &split_by(answer, at), RTCP].concat();
+            for piece in [1, 3, 64, stream.len()] {
+                let (frames, tolerated) = decode_expecting(&stream, piece);
+                let [_, Frame::Response(_), Frame::Interleaved { channel: 0, data }, last] =
+                    frames.as_slice()
+                else {
+                    panic!("{frames:?}");
+                };
+                let whole = split_by(b"", 0);
+                assert_eq!((data.as_ref(), last), (&whole[4..], &frames[0]));
+                assert_eq!(tolerated, [Tolerated::SplitFrame]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_response_stays_in_its_packet() {
+    for text in ["RTSP/1.0 ", "RTSP/1.0 200 OK\r\n\r\n", "RTSP/1.0 abc\r\nCSeq: 1\r\n\r\n"] {
+        let length = u8::try_from(text.len()).unwrap();
+        let filler = [b"$\x01\x40\0".as_slice(), &[0; 0x4000]].concat();
+        let stream = [b"$\0\0", [length].as_slice(), text.as_bytes(), &filler].concat();
+        let (frames, tolerated) = decode_expecting(&stream, 1000);
+        assert!(matches!(&frames[0], Frame::Interleaved { data, .. } if data == text), "{text}");
+        assert_eq!((frames.len(), tolerated), (2, vec![]));
+    }
+}
+
+#[test]
+fn a_response_that_nobody_expects_is_not_looked_for() {
+    let stream = split_by(OK, 100);
+    let (frames, _) = client(&stream[..204]);
+    assert!(matches!(&frames[0], Frame::Interleaved { data, .. } if data.len() == 200));
 }
 
 #[test]

@@ -109,6 +109,14 @@ impl Head {
         matches!(self, Self::Response(response) if response.cseq().is_none())
     }
 
+    /// Whether its body ought to end with a line: a description, by its type or its first line.
+    pub(crate) fn is_cut(&self, body: &[u8]) -> bool {
+        let looks = body.trim_ascii_start().starts_with(b"v=0");
+        matches!(self, Self::Response(_))
+            && (looks || (self.is_description() && !body.is_empty()))
+            && !body.ends_with(b"\n")
+    }
+
     fn is_description(&self) -> bool {
         let Self::Response(response) = self else { return false };
         let kind = response.headers.get("Content-Type").unwrap_or_default();

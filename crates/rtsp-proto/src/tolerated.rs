@@ -35,6 +35,11 @@ pub enum Tolerated {
     SeveralContentLengths,
     /// A description without `Content-Length`: it lasts as long as its lines look like one.
     NoContentLength,
+    /// A description that ended in the midst of a line by its `Content-Length`: it lasts as long as
+    /// its lines look like one.
+    CutDescription,
+    /// A response in the midst of interleaved data: taken out.
+    SplitFrame,
     /// A body that ended before its `Content-Length`.
     ShortBody,
 }
@@ -58,6 +63,8 @@ impl fmt::Display for Tolerated {
             Self::BadContentLength => "a Content-Length that is no number",
             Self::SeveralContentLengths => "several Content-Length that differ, the last is used",
             Self::NoContentLength => "a description without Content-Length",
+            Self::CutDescription => "a description longer than its Content-Length",
+            Self::SplitFrame => "a response in the midst of interleaved data, taken out",
             Self::ShortBody => "a body shorter than its Content-Length",
         })
     }

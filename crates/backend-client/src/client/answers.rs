@@ -198,6 +198,7 @@ impl BackendClient {
         let prove = doubtful && session.has_udp() && session.is_watched();
         let prove_by = prove.then(|| now + no_packets);
         self.state = State::Playing(session, Play { since: now, prove_by });
+        self.note_rtp_info(response.headers.get("RTP-Info"));
         self.event(Event::Playing {});
     }
 

@@ -36,6 +36,7 @@ impl BackendClient {
             return;
         }
         let had_session = self.state.session().is_some_and(|session| session.is_begun());
+        self.judge_keepalive(now, &reason);
         let failure = Failure {
             rejected: reason == LostReason::CredentialsRejected,
             unreached: matches!(reason, LostReason::NoConnection { .. }) || self.unheard,

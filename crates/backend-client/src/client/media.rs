@@ -47,11 +47,13 @@ impl BackendClient {
 
     pub(super) fn on_interleaved(&mut self, now: Instant, channel: u8, data: Bytes) {
         let Some(session) = self.state.session_mut() else {
+            self.note_stale(&data);
             self.on_stray(now);
             return;
         };
         let Some((track, rtcp)) = session.track_of_channel(channel) else {
             self.stats.unknown_channel += 1;
+            self.note_stale(&data);
             self.tolerate(Quirk::UnknownChannel, || {
                 format!("data on channel {channel}, which no track has")
             });
@@ -129,6 +131,15 @@ impl BackendClient {
             self.stats.malformed += 1;
             return;
         };
+        if self.is_stale(now, index, header.ssrc.0) {
+            self.stats.unwanted += 1;
+            return;
+        }
+        let Some(session) = self.state.session_mut() else { return };
+        let Some(track) = session.track_mut(index) else { return };
+        if track.promised_ssrc.is_some() || track.promised_seq.is_some() {
+            self.compare(index, &header);
+        }
         let Some(session) = self.state.session_mut() else { return };
         let Some(track) = session.track_mut(index) else { return };
         if track.ssrc != Some(header.ssrc.0) {

@@ -4,6 +4,7 @@ mod advance;
 mod answers;
 mod ending;
 mod media;
+mod promises;
 mod reading;
 mod requests;
 mod setup;
@@ -66,6 +67,8 @@ pub struct BackendClient {
     wanted: Vec<usize>,
     /// The backend does not let a session grow.
     no_late_setup: bool,
+    /// Sessions in a row that ended when they would without keep-alives.
+    ended_on_time: u8,
     /// A session that lost its connection.
     orphan: Option<Orphan>,
     /// When the latest session ended, and how much media came since.
@@ -108,6 +111,8 @@ struct OpenLink {
     used: bool,
     /// A response came over it.
     answered: bool,
+    /// The sources of media that came before anything was set up.
+    stale: SmallVec<[u32; 2]>,
 }
 
 /// Whether PAUSE can be used.
@@ -171,6 +176,7 @@ impl BackendClient {
             lingers: None,
             wanted: Vec::new(),
             no_late_setup: false,
+            ended_on_time: 0,
             orphan: None,
             rested_at: now.mono,
             strays: 0,

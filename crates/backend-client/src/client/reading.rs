@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rtsp_proto::{Decoder, Frame, Role};
+use smallvec::SmallVec;
 
 use super::{BackendClient, Link, OpenLink};
 use crate::state::State;
@@ -25,6 +26,7 @@ impl BackendClient {
             silent_at: None,
             used: false,
             answered: false,
+            stale: SmallVec::new(),
         }));
         self.heard_at = now;
     }
@@ -73,6 +75,7 @@ impl BackendClient {
                 bytes.clear();
                 return;
             };
+            link.decoder.expect_response(!self.exchanges.is_idle());
             let frame = link.decoder.decode(bytes);
             self.tell_repairs();
             match frame {

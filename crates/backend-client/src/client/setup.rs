@@ -85,6 +85,7 @@ impl BackendClient {
             return;
         };
         let (id, timeout) = self.granted_session(response);
+        let ssrc = self.promised_ssrc(response.headers.get("Transport"));
         self.keepalive.arm(now, timeout, &mut self.rng);
         let track = offer.index;
         let remote = match &path {
@@ -95,7 +96,7 @@ impl BackendClient {
         if let Some((session, step)) = self.state.step_mut() {
             session.id = id;
             session.timeout = timeout;
-            session.tracks.push(Track::new(offer, path));
+            session.tracks.push(Track { promised_ssrc: ssrc, ..Track::new(offer, path) });
             session.grown = adding;
             step.advance();
         }

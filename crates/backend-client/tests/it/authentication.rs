@@ -178,3 +178,16 @@ fn a_keep_alive_rejected_while_media_flows_kills_nothing_and_is_not_insisted_on(
     assert_eq!(rig.losses(), []);
     assert!(rig.requests.len() < 12, "{}", rig.dialogue());
 }
+
+#[test]
+fn credentials_follow_a_redirect_to_another_host_where_that_is_wanted() {
+    let redirect = Act::Answer(307, "Location: rtsp://cam.example/x\r\n");
+    let camera =
+        Camera::default().once("DESCRIBE", redirect).once("DESCRIBE", Act::Answer(401, BASIC));
+    let mut options = options("rtsp://u:p@cam/live");
+    options.transport = backend_client::TransportChoice::Tcp;
+    options.credentials_elsewhere = true;
+    let mut rig = Rig::new(options, camera);
+    rig.until(Phase::Described);
+    assert_eq!(authorized(&rig), [false, false, true]);
+}

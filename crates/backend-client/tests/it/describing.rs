@@ -198,3 +198,14 @@ fn a_redirect_must_lead_somewhere_and_not_out_of_tls() {
     rig.run(secs(0.5));
     assert!(matches!(rig.losses()[0].1, LostReason::BadRedirect { .. }));
 }
+
+#[test]
+fn a_redirect_to_a_path_stays_with_the_host() {
+    for status in [301, 302, 303, 305, 307, 308] {
+        let redirect = Act::Answer(status, "Location: /other?x=1\r\n");
+        let mut rig = Rig::new(tcp(), Camera::default().once("DESCRIBE", redirect));
+        rig.until(Phase::Described);
+        assert_eq!(rig.last("DESCRIBE").uri, "rtsp://cam/other?x=1");
+        assert_eq!(rig.connects.len(), 2);
+    }
+}

@@ -235,3 +235,144 @@ fn an_answer_amid_media_is_found_wherever_the_stream_is_cut() {
     assert_eq!(rig.client.state(), Phase::Playing);
     assert_eq!(rig.packets(), 2);
 }
+
+/// What a camera answers to PLAY, and the first number it then sends.
+fn plays(rtp_info: &str, seq: u16) -> Rig {
+    let raw = format!("RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nRTP-Info: {rtp_info}\r\n\r\n");
+    let camera = Camera { media: false, ..Camera::default() }.once("PLAY", Act::Raw(raw));
+    let mut rig = Rig::playing(tcp(), camera);
+    rig.bytes(&frame(0, &rtp(seq, 100)));
+    assert_eq!(rig.packets(), 1);
+    rig
+}
+
+#[test]
+fn an_rtp_info_that_is_not_true_is_told_and_not_used() {
+    for (rtp_info, seq, odd) in [
+        ("url=rtsp://cam/live/trackID=0;seq=24104;rtptime=1270711678", 24105, 0),
+        ("url=trackID=0;seq=1;rtptime=0,url=trackID=1;seq=1;rtptime=0", 1, 0),
+        ("url=trackID=0;seq=65535;rtptime=0", 3, 0),
+        ("url=rtsp://elsewhere/x;seq=5;rtptime=0", 20_000, 0),
+        ("url=trackID=0", 20_000, 0),
+        ("url=trackID=0;seq=1;rtptime=-1", 1, 1),
+        ("url=rtsp://cam/live/trackID=0;seq=0;rtptime=0;", 20_000, 1),
+        ("url=rtsp://cam/live/trackID=0;seq=70000;rtptime=0;", 20_000, 1),
+    ] {
+        let rig = plays(rtp_info, seq);
+        assert_eq!(rig.client.quirk_count(Quirk::OddRtpInfo), odd, "{rtp_info}");
+        assert_eq!(told(&rig, Quirk::OddRtpInfo) as u64, odd);
+    }
+}
+
+#[test]
+fn an_ssrc_that_is_not_that_of_the_packets_is_told_and_not_used() {
+    for (ssrc, odd) in [
+        (";ssrc=00000064", 0),
+        (";ssrc=64", 0),
+        ("", 0),
+        // As left-padded with blanks.
+        (";ssrc=      64", 1),
+        // In decimal.
+        (";ssrc=100", 1),
+        (";ssrc=zz", 1),
+    ] {
+        let raw = format!(
+            "RTSP/1.0 200 OK\r\nCSeq: {{cseq}}\r\nSession: 1\r\n\
+             Transport: RTP/AVP/TCP;unicast;interleaved=0-1{ssrc};mode=\"play\"\r\n\r\n"
+        );
+        let camera = Camera { media: false, ..Camera::default() }.once("SETUP", Act::Raw(raw));
+        let mut rig = Rig::playing(tcp(), camera);
+        rig.bytes(&frame(0, &rtp(1, 100)));
+        rig.bytes(&frame(0, &rtp(2, 100)));
+        assert_eq!((rig.packets(), rig.client.quirk_count(Quirk::OddSsrc)), (2, odd), "{ssrc}");
+    }
+}
+
+#[test]
+fn packets_of_a_session_that_ended_with_another_connection_are_not_mixed_in() {
+    let mut rig = Rig::new(tcp(), Camera { media: false, ..Camera::default() });
+    rig.until(Phase::Described);
+    rig.bytes(&frame(0, &rtp(5000, 77)));
+    rig.demand(Demand::Playing);
+    rig.until(Phase::Playing);
+    for seq in 0..10 {
+        rig.bytes(&frame(0, &rtp(5001 + seq, 77)));
+        rig.bytes(&frame(0, &rtp(seq, 100)));
+    }
+    assert_eq!(rig.packets(), 10);
+    assert_eq!((told(&rig, Quirk::StaleSession), rig.client.stats().unwanted), (1, 11));
+    rig.run(secs(5.0));
+    rig.bytes(&frame(0, &rtp(5020, 77)));
+    assert_eq!(rig.packets(), 10);
+}
+
+#[test]
+fn a_camera_that_uses_one_source_for_all_its_sessions_is_believed_after_a_while() {
+    let mut rig = Rig::new(tcp(), Camera { media: false, ..Camera::default() });
+    rig.until(Phase::Described);
+    rig.bytes(&frame(0, &rtp(5000, 77)));
+    rig.demand(Demand::Playing);
+    rig.until(Phase::Playing);
+    for seq in 0..100 {
+        rig.bytes(&frame(0, &rtp(5001 + seq, 77)));
+        rig.run(secs(0.1));
+    }
+    assert!(rig.packets() > 60, "{}", rig.packets());
+    assert_eq!(rig.losses(), []);
+}
+
+#[test]
+fn keep_alives_that_do_not_count_are_sent_as_another_method() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    for _ in 0..2 {
+        // The camera ends each session after its minute, whatever it was sent.
+        rig.run(secs(60.0));
+        rig.close();
+        rig.until(Phase::Playing);
+    }
+    rig.run(secs(50.0));
+    assert_eq!(rig.dialogue(), "DSSPOODSSPOODSSPG");
+    assert_eq!(told(&rig, Quirk::KeepAliveInVain), 1);
+}
+
+#[test]
+fn sessions_that_end_at_other_times_say_nothing_about_keep_alives() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    for lasted in [20.0, 60.0, 90.0, 60.0, 200.0] {
+        rig.run(secs(lasted));
+        rig.close();
+        rig.until(Phase::Playing);
+    }
+    assert_eq!(rig.client.quirk_count(Quirk::KeepAliveInVain), 0);
+    assert!(!rig.dialogue().contains('G'));
+}
+
+#[test]
+fn an_answer_in_the_midst_of_a_packet_is_found() {
+    let camera = Camera { media: false, ..Camera::default() }.always("OPTIONS", Act::Ignore);
+    let mut rig = Rig::playing(tcp(), camera);
+    rig.client.set_demand(rig.now, Demand::Playing);
+    rig.run(secs(5.0));
+    let packet = frame(0, &[rtp(1, 100), vec![7; 100]].concat());
+    rig.bytes(&packet);
+    for _ in 0..3000 {
+        if rig.dialogue().ends_with('O') {
+            break;
+        }
+        rig.bytes(&packet);
+        rig.run(secs(0.01));
+    }
+    let cseq = rig.last("OPTIONS").header("CSeq").expect("a CSeq").to_owned();
+    let answer = format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n");
+    let (before, after) = packet.split_at(50);
+    let packets = rig.packets();
+    rig.bytes(&[before, answer.as_bytes(), after].concat());
+    assert_eq!(rig.packets(), packets + 1);
+    assert_eq!(rig.client.quirk_count(Quirk::KeepAliveIgnored), 0);
+    assert!(rig.client.quirk_count(Quirk::Message) > 0);
+    for _ in 0..1500 {
+        rig.bytes(&packet);
+        rig.run(secs(0.01));
+    }
+    assert!(rig.dialogue().ends_with("PO"), "{}", rig.dialogue());
+}
