@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, Egress, FanOutLimits, Join, MAX_SLICES, Push, ReaderKey, Start, TrackId, TrackMask,
-    Transport, WireBatch, WireBatchBuilder,
+    Audience, Egress, FanOutLimits, Join, MAX_ALIKE, MAX_SLICES, Push, ReaderKey, Start, TcpNext,
+    TrackId, TrackMask, Transport, WireBatch, WireBatchBuilder,
 };
 use rtp_rtcp::{ExtSeq, RtpTime, Ssrc};
 use smallvec::SmallVec;
@@ -115,22 +115,40 @@ impl Stage {
     pub fn serve_tcp(&mut self, now: Instant) -> Served {
         let mut served = Served::default();
         let mut place = None;
-        while let Some(key) = self.audience.next_tcp(place) {
-            place = Some(key);
-            while let Some(Some(egress)) = self.egresses.get_mut(key.index()) {
-                let mut slices = SmallVec::<[_; MAX_SLICES]>::new();
-                self.audience.slices(now, key, egress, &mut self.scratch, &mut slices);
-                if slices.is_empty() {
-                    break;
-                }
-                let bytes = slices.iter().map(|slice| slice.len()).sum();
-                drop(slices);
-                self.audience.consume(now, key, egress, bytes);
-                served.calls += 1;
-                served.bytes += bytes as u64;
+        loop {
+            let (last, count, bytes) = match self.audience.tcp_next(now, place) {
+                TcpNext::Done => return served,
+                TcpNext::Single(key) => (Some(key), 0, 0),
+                TcpNext::Alike(send) => (send.to.last().copied(), send.to.len(), send.bytes),
+            };
+            place = last;
+            if let (Some(key), 0) = (last, count) {
+                self.serve_one(now, key, &mut served);
+                continue;
+            }
+            served.calls += count as u64;
+            served.bytes += (count * bytes) as u64;
+            let may_have_more = self.audience.tcp_sent(now, &[true; MAX_ALIKE]);
+            assert!(!may_have_more, "a few batches are one write");
+        }
+    }
+
+    /// Gives a reader what is for it alone.
+    fn serve_one(&mut self, now: Instant, key: ReaderKey, served: &mut Served) {
+        while let Some(Some(egress)) = self.egresses.get_mut(key.index()) {
+            let mut slices = SmallVec::<[_; MAX_SLICES]>::new();
+            self.audience.slices(now, key, egress, &mut self.scratch, &mut slices);
+            if slices.is_empty() {
+                break;
+            }
+            let bytes = slices.iter().map(|slice| slice.len()).sum();
+            drop(slices);
+            served.calls += 1;
+            served.bytes += bytes as u64;
+            if !self.audience.consume(now, key, egress, bytes) {
+                break;
             }
         }
-        served
     }
 
     /// Does what is due by the clock.

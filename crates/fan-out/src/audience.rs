@@ -18,6 +18,7 @@ use crate::limits::FanOutLimits;
 use crate::log::{Log, Newest};
 use crate::pieces::CatchUp;
 use crate::reader::{Context, TcpReader, framed, unusual};
+use crate::tcp_run::Alike;
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
 
@@ -54,6 +55,7 @@ pub struct Audience<A> {
     pub(crate) stats: Vec<ReaderStats>,
     pub(crate) groups: Vec<Group<A>>,
     pub(crate) events: Events,
+    pub(crate) alike: Alike,
     /// What is made for UDP readers that catch up; empty while there is none.
     pub(crate) scratch: Vec<u8>,
     /// When stalls and lag are looked at next; none while there is nobody to look at.
@@ -90,6 +92,7 @@ impl<A: Copy> Audience<A> {
             stats: Vec::new(),
             groups: Vec::new(),
             events: Events::default(),
+            alike: Alike::default(),
             scratch: Vec::new(),
             tick: None,
             tcp: 0,

@@ -7,9 +7,10 @@
 //! * [`Egress`]: what one TCP connection's socket gets besides the log: the rest of a cut frame,
 //!   then RTSP answers.
 //!
-//! Nothing here knows a socket, a clock or a thread. TCP readers are served with
-//! [`Audience::slices`] and [`Audience::consume`], UDP readers in groups with
-//! [`Audience::udp_next`] and [`Audience::udp_sent`]; both may stop at any time and go on at the
+//! Nothing here knows a socket, a clock or a thread. TCP readers are served some at a time with
+//! [`Audience::tcp_next`] and [`Audience::tcp_sent`] where they get the same, one at a time with
+//! [`Audience::slices`] and [`Audience::consume`] where they do not, UDP readers in groups with
+//! [`Audience::udp_next`] and [`Audience::udp_sent`]; all may stop at any time and go on at the
 //! same place later.
 //!
 //! # Beginning at once
@@ -23,9 +24,9 @@
 //!
 //! # The contract of lent bytes
 //!
-//! Between [`Audience::slices`] and its [`Audience::consume`], and between
-//! [`Audience::udp_next`] and its [`Audience::udp_sent`], nothing else is called on the audience:
-//! both are one write of one socket.
+//! Between [`Audience::slices`] and its [`Audience::consume`], between [`Audience::tcp_next`] and
+//! its [`Audience::tcp_sent`], and between [`Audience::udp_next`] and its [`Audience::udp_sent`],
+//! nothing else is called on the audience: these are writes of the same bytes.
 
 mod audience;
 mod batch;
@@ -45,6 +46,7 @@ mod reader;
 mod seats;
 mod sending;
 mod tcp;
+mod tcp_run;
 mod track;
 mod udp;
 
@@ -60,5 +62,6 @@ pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, Ud
 pub use limits::FanOutLimits;
 pub use meter::Meter;
 pub use tcp::MAX_SCRATCH_BYTES;
+pub use tcp_run::{MAX_ALIKE, TcpNext, TcpSend};
 pub use track::{MAX_TRACKS, TrackId, TrackMask};
 pub use udp::{MAX_DESTINATIONS, UdpSend};

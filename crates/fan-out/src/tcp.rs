@@ -14,16 +14,6 @@ use crate::reader::{Context, TcpReader};
 pub const MAX_SCRATCH_BYTES: usize = 65_536;
 
 impl<A: Copy> Audience<A> {
-    /// The TCP reader after `after`, or the first one: iteration that goes on after the caller
-    /// has done something else, even if that reader has left.
-    pub fn next_tcp(&self, after: Option<ReaderKey>) -> Option<ReaderKey> {
-        let from = after.map_or(0, |key| key.index as usize + 1);
-        (from..self.stats.len()).find_map(|index| {
-            let slot = self.slots.get(index)?;
-            matches!(slot.reader, Reader::Tcp(_)).then(|| ReaderKey::new(index, slot.generation))
-        })
-    }
-
     /// What the socket of reader `key` gets next, whole frames but for the end of a cut one;
     /// empty if there is nothing to send now.
     ///
@@ -86,14 +76,16 @@ impl<A: Copy> Audience<A> {
         }
     }
 
-    /// The socket of reader `key` took `n` bytes of what [`Audience::slices`] offered.
-    pub fn consume(&mut self, now: Instant, key: ReaderKey, egress: &mut Egress, n: usize) {
+    /// The socket of reader `key` took `n` bytes of what [`Audience::slices`] offered. Says whether
+    /// [`Audience::slices`] may have more to offer now.
+    pub fn consume(&mut self, now: Instant, key: ReaderKey, egress: &mut Egress, n: usize) -> bool {
         let left = egress.consume_pending(n);
-        let Some((reader, mut cx)) = self.tcp_reader(now, key) else { return };
+        let Some((reader, mut cx)) = self.tcp_reader(now, key) else { return egress.has_pending() };
         reader.consume(&mut cx, egress, left);
         if n > 0 {
             reader.note_progress(now, cx.log);
         }
+        egress.has_pending() || !reader.is_idle(cx.log)
     }
 
     /// Tells how many bytes the kernel holds unsent or unacknowledged for a TCP reader (Linux:

@@ -1,10 +1,11 @@
 //! A TCP reader's far end: takes bytes as its socket would and takes them apart.
 
+use std::io::IoSlice;
 use std::time::Instant;
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TrackId, TrackMask, Transport,
+    Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TcpNext, TrackId, TrackMask, Transport,
 };
 use rtp_rtcp::{ExtSeq, RtpTime, Seq};
 use smallvec::SmallVec;
@@ -32,6 +33,54 @@ pub(crate) struct Player {
     /// The timestamps of the media heard.
     pub(crate) times: Vec<(TrackId, ExtSeq, RtpTime)>,
     start: Start,
+}
+
+/// One round over all readers as a shell makes it, by sockets that take so many bytes of what is
+/// offered to several; those that get something of their own are left out and returned.
+pub(crate) fn write_to_all(
+    stage: &mut Stage,
+    now: Instant,
+    players: &mut [(&mut Player, usize)],
+) -> Vec<ReaderKey> {
+    fn find<'p, 'a>(
+        players: &'p mut [(&'a mut Player, usize)],
+        key: ReaderKey,
+    ) -> &'p mut (&'a mut Player, usize) {
+        players.iter_mut().find(|(player, _)| player.key == key).expect("a reader that is here")
+    }
+    let (mut after, mut left) = (None, Vec::new());
+    loop {
+        let (to, bytes, taken) = match stage.tcp_next(now, after) {
+            TcpNext::Done => return left,
+            TcpNext::Single(key) => {
+                left.push(key);
+                after = Some(key);
+                continue;
+            }
+            TcpNext::Alike(send) => {
+                assert_eq!(send.bytes, send.slices.iter().map(|slice| slice.len()).sum::<usize>());
+                assert!(send.bytes > 0 && !send.to.is_empty());
+                let taken = send.to.iter().map(|key| {
+                    let (player, room) = find(players, *key);
+                    player.offer(&send.slices, *room)
+                });
+                (send.to.to_vec(), send.bytes, taken.collect::<Vec<_>>())
+            }
+        };
+        let took: Vec<bool> = taken.iter().map(|taken| *taken == bytes).collect();
+        let has_more = stage.tcp_sent(now, &took);
+        for ((key, taken), all) in to.iter().zip(taken).zip(took) {
+            let (player, _) = find(players, *key);
+            if taken > 0 && !all {
+                stage.consume(now, *key, &mut player.egress, taken);
+            }
+            player.take_apart();
+            if has_more || !all {
+                left.push(*key);
+            }
+            after = Some(*key);
+        }
+    }
 }
 
 /// A TCP join with the usual channels.
@@ -83,6 +132,19 @@ impl Player {
         stage.consume(now, self.key, &mut self.egress, taken);
         self.take_apart();
         taken
+    }
+
+    /// A socket that takes at most `room` bytes is offered what many get; how many it took.
+    fn offer(&mut self, slices: &[IoSlice<'_>], room: usize) -> usize {
+        if self.egress.has_pending() {
+            return 0;
+        }
+        let before = self.wire.len();
+        for slice in slices {
+            let room = room - (self.wire.len() - before);
+            self.wire.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        self.wire.len() - before
     }
 
     /// Writes until there is nothing left; returns the number of writes that took something.

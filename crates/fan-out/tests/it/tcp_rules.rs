@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceFull, FanOutLimits, Start, TrackId, TrackMask, Transport, WireBatch,
+    Audience, AudienceFull, FanOutLimits, MAX_ALIKE, ReaderKey, Start, TcpNext, TrackId, TrackMask,
+    Transport, WireBatch,
 };
 use rtp_rtcp::ExtSeq;
 use smallvec::smallvec;
 
 use crate::source::{AUDIO, Source, VIDEO, both, ms, origin, report};
-use crate::tcp_player::{Heard, Player, Stage, events, tcp};
+use crate::tcp_player::{Heard, Player, Stage, events, tcp, write_to_all};
 
 fn stage() -> Stage {
     Audience::new(FanOutLimits::default(), TrackMask::of(VIDEO))
@@ -273,11 +274,12 @@ fn iteration_goes_on_after_a_reader_that_left() {
     let (t0, mut stage) = (origin(), stage());
     let keys: Vec<_> =
         (0..4).map(|_| Player::join(&mut stage, t0, tcp(both(), Start::Live)).key).collect();
-    assert_eq!(stage.next_tcp(None), Some(keys[0]));
+    stage.publish(t0, Source::new(VIDEO).batch(t0, 1, 100));
+    assert_eq!(alike(&mut stage, None), (keys.clone(), 104));
     stage.leave(keys[1]);
     stage.leave(keys[2]);
-    assert_eq!(stage.next_tcp(Some(keys[1])), Some(keys[3]));
-    assert_eq!(stage.next_tcp(Some(keys[3])), None);
+    assert_eq!(alike(&mut stage, Some(keys[1])), (vec![keys[3]], 104));
+    assert!(matches!(stage.tcp_next(t0, Some(keys[3])), TcpNext::Done));
     assert_eq!((stage.len(), stage.tcp_count(), stage.udp_count()), (2, 2, 0));
 }
 
@@ -299,4 +301,70 @@ fn an_unknown_track_reaches_nobody() {
     stage.publish(t0, odd.batch(t0, 1, 100));
     player.drain(&mut stage, t0);
     assert_eq!(player.heard, []);
+}
+
+#[test]
+fn readers_at_the_same_place_are_served_together_and_others_by_themselves() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let mut join = |channel: u8| {
+        let mut join = tcp(TrackMask::of(VIDEO), Start::Live);
+        join.transport = Transport::Tcp { channels: smallvec![(VIDEO, channel, channel + 1)] };
+        stage.join(t0, join).expect("there is room")
+    };
+    let usual: Vec<_> = (0..MAX_ALIKE + 2).map(|_| join(0)).collect();
+    let odd = join(8);
+    assert!(matches!(stage.tcp_next(t0, None), TcpNext::Done));
+    stage.publish(t0, video.batch(t0, 3, 100));
+
+    let (first, rest) = usual.split_at(MAX_ALIKE);
+    assert_eq!(alike(&mut stage, None), (first.to_vec(), 3 * 104));
+    assert!(!stage.tcp_sent(t0, &[true; MAX_ALIKE]));
+    assert_eq!(alike(&mut stage, first.last().copied()), (rest.to_vec(), 3 * 104));
+    assert!(!stage.tcp_sent(t0, &[true, false]));
+    let last = rest.last().copied();
+    assert!(matches!(stage.tcp_next(t0, last), TcpNext::Single(key) if key == odd));
+    assert!(matches!(stage.tcp_next(t0, Some(odd)), TcpNext::Done));
+    // The one that took nothing is offered it again.
+    assert_eq!(alike(&mut stage, None), (rest[1..].to_vec(), 3 * 104));
+}
+
+/// Who is served together next, and with how many bytes.
+fn alike(stage: &mut Stage, after: Option<ReaderKey>) -> (Vec<ReaderKey>, usize) {
+    match stage.tcp_next(origin(), after) {
+        TcpNext::Alike(send) => (send.to.to_vec(), send.bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_is_served_with_others_is_counted_as_by_itself() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let tracks = [both(), both(), TrackMask::of(VIDEO), TrackMask::of(VIDEO)];
+    let mut players: Vec<_> =
+        tracks.map(|tracks| Player::join(&mut stage, t0, tcp(tracks, Start::Live))).into();
+    for index in 0..4 {
+        let at = t0 + ms(index);
+        stage.publish(at, video.batch(at, 2, 500));
+        stage.publish(at, WireBatch::report(VIDEO, &report(VIDEO, "sr"), at));
+        stage.publish(at, audio.batch(at, 1, 200));
+        let (together, alone) = players.split_at_mut(1);
+        let (together_too, alone_too) = alone.split_at_mut(2);
+        alone_too[0].drain(&mut stage, at);
+        together_too[0].drain(&mut stage, at);
+        let mut together: Vec<_> = together
+            .iter_mut()
+            .chain(&mut together_too[1..])
+            .map(|player| (player, usize::MAX))
+            .collect();
+        assert_eq!(write_to_all(&mut stage, at, &mut together), []);
+    }
+    let stats = |player: &Player| *stage.stats(player.key).expect("it is here");
+    for (one, other) in [(0, 1), (2, 3)] {
+        assert_eq!(players[one].heard, players[other].heard);
+        assert_eq!(stats(&players[one]), stats(&players[other]));
+        assert!(!players[one].heard.is_empty());
+    }
+    assert_eq!(stats(&players[0]).packets, 4 * 4);
+    assert_eq!(stats(&players[2]).packets, 4 * 3);
 }

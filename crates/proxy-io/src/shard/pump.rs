@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fan_out::ReaderKey;
+use fan_out::{Audience, MAX_ALIKE, ReaderKey, TcpNext, TcpSend};
 use rtp_rtcp::Now;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::conn::{ConnIo, Written};
-use super::watch::Watch;
+use super::watch::{Seat, Watch};
 use super::{Shard, Shared};
 use crate::clock;
 use crate::registry::StreamId;
@@ -161,18 +162,33 @@ impl Shard {
             }
         }
         let Round::Queued { after: mut place, again } = watch.round else { return true };
-        while let Some(key) = watch.audience.next_tcp(place) {
-            place = Some(key);
-            watch.round = Round::Queued { after: place, again };
-            let Some(io) = watch.seated(key).and_then(|seat| seat.io.clone()) else { continue };
-            if write_reader(now, watch, key, &io, &mut pump.scratch) {
-                report_progress(now, watch, key, &io, server);
+        loop {
+            let Watch { audience, seats, .. } = watch;
+            let step = match audience.tcp_next(now.mono, place) {
+                TcpNext::Done => return true,
+                TcpNext::Single(key) => Step::of(key),
+                TcpNext::Alike(send) => Step::write(now, seats, &send, server),
+            };
+            let may_have_more = !step.took.is_empty() && audience.tcp_sent(now.mono, &step.took);
+            for (index, (key, taken)) in step.to.iter().enumerate() {
+                let took_all = step.took.get(index).is_some_and(|took| *took);
+                if took_all && !may_have_more {
+                    continue;
+                }
+                let Some((seat, io)) = connection(seats, *key) else { continue };
+                if *taken > 0 && !took_all {
+                    audience.consume(now.mono, *key, &mut io.egress.borrow_mut(), *taken);
+                }
+                if write_reader(now, audience, *key, io, &mut pump.scratch) {
+                    report_progress(now, seat, io, server);
+                }
             }
-            if budget.spend(1) {
+            place = step.to.last().map(|(key, _)| *key);
+            watch.round = Round::Queued { after: place, again };
+            if budget.spend(u32::try_from(step.to.len()).unwrap_or(u32::MAX)) {
                 return false;
             }
         }
-        true
     }
 
     /// A connection's socket can take bytes again: serves every stream it reads.
@@ -181,18 +197,65 @@ impl Shard {
         for (id, key) in found {
             let Self { watches, pump, server, .. } = self;
             let Some(watch) = watches.get_mut(&id) else { continue };
-            if write_reader(now, watch, key, io, &mut pump.scratch) {
-                report_progress(now, watch, key, io, server);
+            if write_reader(now, &mut watch.audience, key, io, &mut pump.scratch)
+                && let Some(seat) = watch.seated(key)
+            {
+                report_progress(now, seat, io, server);
             }
             self.watch_events(now, id);
         }
     }
 }
 
+/// Readers served together, and what they took.
+struct Step {
+    /// Whom, and how many bytes their sockets took.
+    to: SmallVec<[(ReaderKey, usize); MAX_ALIKE]>,
+    /// Who took all that they all were to get; empty for one who gets something of its own.
+    took: SmallVec<[bool; MAX_ALIKE]>,
+}
+
+impl Step {
+    /// One who has not been written to yet.
+    fn of(key: ReaderKey) -> Self {
+        Self { to: SmallVec::from_iter([(key, 0)]), took: SmallVec::new() }
+    }
+
+    /// Writes the same to one after the other with little between the calls: what serves readers
+    /// is in the cache before them and after them, what the kernel needs while they last.
+    fn write(
+        now: Now,
+        seats: &[Option<Seat>],
+        send: &TcpSend<'_>,
+        server: &mut rtsp_server::Server,
+    ) -> Self {
+        let mut step = Self { to: SmallVec::new(), took: SmallVec::new() };
+        for key in send.to {
+            let mut taken = 0;
+            if let Some((seat, io)) = connection(seats, *key)
+                && !io.egress.borrow().has_pending()
+                && let Written::Bytes(n) = io.write(&send.slices)
+            {
+                taken = n;
+                report_progress(now, seat, io, server);
+            }
+            step.to.push((*key, taken));
+            step.took.push(taken == send.bytes);
+        }
+        step
+    }
+}
+
+/// Whose place `key` is, and the connection of that reader.
+fn connection(seats: &[Option<Seat>], key: ReaderKey) -> Option<(&Seat, &ConnIo)> {
+    let seat = seats.get(key.index())?.as_ref()?;
+    Some((seat, seat.io.as_deref()?))
+}
+
 /// Writes until the socket is full or there is nothing more; says whether it took anything.
 fn write_reader(
     now: Now,
-    watch: &mut Watch,
+    audience: &mut Audience<SocketAddr>,
     key: ReaderKey,
     io: &ConnIo,
     scratch: &mut Vec<u8>,
@@ -205,15 +268,17 @@ fn write_reader(
     let mut egress = io.egress.borrow_mut();
     loop {
         let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
-        watch.audience.slices(now.mono, key, &egress, scratch, &mut slices);
+        audience.slices(now.mono, key, &egress, scratch, &mut slices);
         if slices.is_empty() {
             return took;
         }
         match io.write(&slices) {
             Written::Bytes(n) => {
                 drop(slices);
-                watch.audience.consume(now.mono, key, &mut egress, n);
                 took = true;
+                if !audience.consume(now.mono, key, &mut egress, n) {
+                    return took;
+                }
             }
             Written::Full | Written::Broken => return took,
         }
@@ -221,18 +286,10 @@ fn write_reader(
 }
 
 /// A session whose connection takes bytes is alive (RFC 2326 has no better sign of it over TCP).
-fn report_progress(
-    now: Now,
-    watch: &Watch,
-    key: ReaderKey,
-    io: &ConnIo,
-    server: &mut rtsp_server::Server,
-) {
+fn report_progress(now: Now, seat: &Seat, io: &ConnIo, server: &mut rtsp_server::Server) {
     if io.progress.get().is_some_and(|at| now.mono.saturating_duration_since(at) < PROGRESS) {
         return;
     }
     io.progress.set(Some(now.mono));
-    if let Some(seat) = watch.seated(key) {
-        server.on_progress(now.mono, seat.session);
-    }
+    server.on_progress(now.mono, seat.session);
 }

@@ -31,7 +31,7 @@ pub(super) struct Watch {
     looked_at: Vec<ReaderKey>,
     looked: Option<Instant>,
     /// By the reader's place in the audience.
-    seats: Vec<Option<Seat>>,
+    pub(super) seats: Vec<Option<Seat>>,
 }
 
 /// Whose place in the audience it is.
