@@ -10,7 +10,8 @@ use crate::packetizer::{PacketizeError, Packetizer, Payload};
 use crate::params::ParameterSets;
 use crate::{
     ac3, amr, av1, dv, dvi4, h261, h263, h264, h265, h266, jpeg, jpeg2000, latm, messages, mp2t,
-    mpa, mpeg4, mpeg4_generic, mpv, opaque, opus, qcelp, raw, samples, text, vp8, vp9, xiph,
+    mpa, mpa_robust, mpeg4, mpeg4_generic, mpv, opaque, opus, qcelp, raw, samples, text, vp8, vp9,
+    xiph,
 };
 
 /// Declares the enum of all implementations of a trait (a closed set) with a method that gives
@@ -55,6 +56,7 @@ any!(DepacketizerOf: dyn Depacketizer {
     Mpeg4Generic(mpeg4_generic::Depacketizer),
     Latm(latm::Depacketizer),
     Mpa(mpa::Depacketizer),
+    MpaRobust(mpa_robust::Depacketizer),
     Ac3(ac3::Depacketizer),
     Amr(amr::Depacketizer),
     Qcelp(qcelp::Depacketizer),
@@ -108,6 +110,7 @@ any!(PacketizerOf: dyn Packetizer {
     Mpeg4Generic(mpeg4_generic::Packetizer),
     Latm(latm::Packetizer),
     Mpa(mpa::Packetizer),
+    MpaRobust(mpa_robust::Packetizer),
     Ac3(ac3::Packetizer),
     Amr(amr::Packetizer),
     Qcelp(qcelp::Packetizer),
@@ -166,6 +169,7 @@ impl AnyDepacketizer {
             }
             "MP4A-LATM" => D::Latm(latm::Depacketizer::new(format, limits)),
             "MPA" => D::Mpa(mpa::Depacketizer::new(format, limits)),
+            "MPA-ROBUST" => D::MpaRobust(mpa_robust::Depacketizer::new(format, limits)),
             "AC3" => D::Ac3(ac3::Depacketizer::new(ac3::Codec::Ac3, limits)),
             "EAC3" => D::Ac3(ac3::Depacketizer::new(ac3::Codec::Eac3, limits)),
             "AMR" | "AMR-WB" => D::Amr(amr::Depacketizer::new(format, limits)),
@@ -284,6 +288,7 @@ impl AnyPacketizer {
             "MPEG4-GENERIC" => P::Mpeg4Generic(mpeg4_generic::Packetizer::new(kind, format)),
             "MP4A-LATM" => P::Latm(latm::Packetizer),
             "MPA" => P::Mpa(mpa::Packetizer),
+            "MPA-ROBUST" => P::MpaRobust(mpa_robust::Packetizer),
             "AC3" => P::Ac3(ac3::Packetizer::new(ac3::Codec::Ac3)),
             "EAC3" => P::Ac3(ac3::Packetizer::new(ac3::Codec::Eac3)),
             "AMR" | "AMR-WB" => P::Amr(amr::Packetizer::new(format)),

@@ -53,6 +53,7 @@ pub mod latm;
 pub mod messages;
 pub mod mp2t;
 pub mod mpa;
+pub mod mpa_robust;
 pub mod mpeg4;
 pub mod mpeg4_generic;
 pub mod mpv;

@@ -41,11 +41,12 @@ const ALL_FIELDS: &str = "mode=generic;sizelength=16;indexlength=3;indexdeltalen
 const LATM: &str = "cpresent=0;config=400024203fc0";
 
 /// Those that are cut into fragments first.
-static FORMATS: [Framed; 19] = [
+static FORMATS: [Framed; 20] = [
     Framed::audio("mpeg4-generic/44100/2", HBR, 1024, one),
     Framed::audio("mpeg4-generic/44100/2", ALL_FIELDS, 700, one),
     Framed::audio("MP4A-LATM/44100/2", LATM, 1024, latm),
     Framed::audio("MPA/90000", "", 2351, mp3),
+    Framed::audio("mpa-robust/90000", "", 2351, mp3),
     Framed::audio("ac3/48000/2", "", 1536, ac3),
     Framed::audio("eac3/48000/2", "", 1536, eac3),
     Framed {
@@ -75,7 +76,7 @@ static FORMATS: [Framed; 19] = [
 ];
 
 /// How many of them can be cut.
-const CUT: usize = 8;
+const CUT: usize = 9;
 
 fn one(body: Vec<u8>) -> Vec<Vec<u8>> {
     vec![body]

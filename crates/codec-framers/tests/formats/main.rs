@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod audio;
+mod audio_golden;
 mod common;
 mod golden;
 mod h264;
