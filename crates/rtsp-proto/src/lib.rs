@@ -1,5 +1,5 @@
 //! RTSP/1.0 messages (RFC 2326), their headers, interleaved framing, URLs and digest
-//! authentication, without I/O.
+//! authentication, and the HTTP tunnel, without I/O.
 //!
 //! [`Decoder`] takes a byte stream however it is cut and gives [`Frame`]s; [`Request`] and
 //! [`Response`] encode themselves. What a peer does wrong is made up for where that is safe, and
@@ -25,6 +25,7 @@ mod status;
 mod text;
 mod tolerated;
 pub mod transport;
+pub mod tunnel;
 pub mod url;
 mod user_info;
 mod version;
