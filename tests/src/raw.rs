@@ -41,6 +41,8 @@ pub struct RawReader {
 struct Track {
     number: usize,
     path: Path,
+    /// The port that the proxy's reports come from, over UDP.
+    server_rtcp: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -165,10 +167,13 @@ impl RawReader {
         };
         let url = self.track_url(number);
         // Media may come before the answer has been looked at.
-        self.tracks.push(Track { number, path });
+        self.tracks.push(Track { number, path, server_rtcp: None });
         let answer = self.request("SETUP", &url, &[("Transport", &transport)]);
         if answer.status == 200 {
             self.session = answer.session().map(str::to_owned);
+            if let Some(track) = self.tracks.last_mut() {
+                track.server_rtcp = answer.transport_pair("server_port").map(|(_, rtcp)| rtcp);
+            }
         } else {
             self.tracks.pop();
         }
@@ -264,6 +269,36 @@ impl RawReader {
             }
             poll(&mut fds, left);
         }
+    }
+
+    /// Sends a compound packet on a track's own way.
+    ///
+    /// # Panics
+    /// If the track was not set up.
+    pub fn send_rtcp(&mut self, number: usize, compound: &[u8]) {
+        let to = self.rtcp_address(number);
+        let track = self.tracks.iter().find(|track| track.number == number);
+        match track.map(|track| &track.path) {
+            Some(Path::Channels(rtp)) => {
+                let length = u16::try_from(compound.len()).expect("a frame's length");
+                let mut frame = vec![b'$', rtp + 1];
+                frame.extend_from_slice(&length.to_be_bytes());
+                frame.extend_from_slice(compound);
+                assert!(self.wire.send(&frame), "the connection is gone");
+            }
+            Some(Path::Ports(pair)) => {
+                let to = to.expect("the proxy's port");
+                pair.rtcp.send_to(compound, to).expect("a datagram sent");
+            }
+            None => panic!("track{number} was not set up"),
+        }
+    }
+
+    /// Where the proxy takes a track's reports, over UDP.
+    #[must_use]
+    pub fn rtcp_address(&self, number: usize) -> Option<SocketAddr> {
+        let track = self.tracks.iter().find(|track| track.number == number)?;
+        Some(SocketAddr::new(address_of(&self.url).ip(), track.server_rtcp?))
     }
 
     /// Gives packets back, to come before all others.

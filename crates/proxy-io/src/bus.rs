@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use fan_out::WireBatch;
 use proxy_session::{Ask, Description, ReaderId, Reply, Ticket};
 use tokio::sync::mpsc;
 
 use crate::registry::StreamId;
+use crate::status::ReaderStatus;
 
 /// Messages that may wait for one shard. A shard that is this far behind loses batches, which
 /// its readers see as a gap up to the next key frame.
@@ -25,11 +27,13 @@ pub(crate) enum Message {
     /// To a shard with readers of the stream.
     FromStream(StreamId, FromStream),
     /// A datagram from a reader of this shard that came in by another shard's socket.
-    Rtcp { from: SocketAddr },
+    Rtcp { from: SocketAddr, data: Bytes },
     /// The logs of all shards come near their budget, and the longest is one of this shard's.
     CutLogs,
     /// Log how things are.
     Status,
+    /// Say how the readers are.
+    Readers(SyncSender<Vec<ReaderStatus>>),
     /// Say goodbye to readers and backends.
     Shutdown,
 }

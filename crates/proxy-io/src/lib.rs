@@ -19,8 +19,10 @@ mod registry;
 mod rtcp_routes;
 mod shard;
 mod sockopt;
+mod status;
 mod udp_rx;
 mod udp_tx;
 
 pub use options::{ProxyOptions, StreamSetup};
 pub use proxy::{Proxy, StartError};
+pub use status::{ReaderStatus, TrackReception};

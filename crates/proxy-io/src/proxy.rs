@@ -19,6 +19,7 @@ use crate::options::ProxyOptions;
 use crate::registry::{Registry, StreamEntry, StreamId};
 use crate::rtcp_routes::RtcpRoutes;
 use crate::shard::{self, ReaderPorts, Seat};
+use crate::status::ReaderStatus;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -127,7 +128,8 @@ impl Proxy {
         &self.addresses
     }
 
-    /// Logs the memory of all logs, a line per stream and one per lagging reader.
+    /// Logs the memory of all logs, a line per stream and one per reader: how it lags, and how it
+    /// receives by its own reports.
     pub fn log_status(&self) {
         let (bytes, budget) = (self.ledger.bytes(), self.ledger.budget());
         let (streams, readers) = (self.streams, self.ledger.readers());
@@ -136,6 +138,24 @@ impl Proxy {
             // A shard that is too far behind to say how it is has said so in the log.
             let _full = self.bus.try_send(shard, Message::Status);
         }
+    }
+
+    /// The readers that are playing, in no order. A shard that has not answered within a second
+    /// is left out.
+    #[must_use]
+    pub fn readers(&self) -> Vec<ReaderStatus> {
+        let count = self.bus.len();
+        let (to, statuses) = std::sync::mpsc::sync_channel(count);
+        for shard in 0..count {
+            let _full = self.bus.try_send(shard, Message::Readers(to.clone()));
+        }
+        drop(to);
+        let deadline = clock::mono() + ANSWER;
+        let next = || {
+            let left = deadline.saturating_duration_since(clock::mono());
+            statuses.recv_timeout(left).ok()
+        };
+        std::iter::from_fn(next).flatten().collect()
     }
 
     /// Says goodbye to readers and backends, and waits for at most 2 s until that is done.
@@ -168,6 +188,8 @@ const UNKNOWN_MEMORY: usize = 256 << 20;
 const LEAST_BUDGET: usize = 4 << 20;
 /// How long the end may take altogether.
 const SHUTDOWN: Duration = Duration::from_millis(1900);
+/// How long a shard may take to say how its readers are.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Between two looks at threads that are to end.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Names of one shard's backends that are looked up at one time; each takes a thread.

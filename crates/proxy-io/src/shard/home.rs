@@ -206,6 +206,7 @@ impl Shard {
             );
         }
         self.log_lagging(now);
+        self.log_readers(now);
     }
 }
 

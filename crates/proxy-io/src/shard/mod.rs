@@ -10,11 +10,13 @@ mod conn;
 mod home;
 mod pump;
 mod reader;
+mod reports;
 mod sockets;
 mod watch;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +67,8 @@ pub(crate) struct Shard {
     server: Server,
     conns: HashMap<ConnId, conn::Conn>,
     sessions: HashMap<SessionId, reader::Session>,
+    /// Whose reports come from where, over UDP: those that play.
+    reporters: HashMap<SocketAddr, SessionId>,
     questions: HashMap<u64, reader::Question>,
     asked: HashMap<AskId, u64>,
     next_number: u64,
@@ -111,6 +115,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             options,
             conns: HashMap::new(),
             sessions: HashMap::new(),
+            reporters: HashMap::new(),
             questions: HashMap::new(),
             asked: HashMap::new(),
             next_number: 0,
@@ -221,9 +226,16 @@ impl Shard {
             Message::Connection(connection) => self.on_connection(now, *connection),
             Message::ToStream(id, what) => self.on_to_stream(now, id, what),
             Message::FromStream(id, what) => self.on_from_stream(now, id, what),
-            Message::Rtcp { from } => self.server.on_rtcp_from(now.mono, from),
+            Message::Rtcp { from, data } => {
+                self.server.on_rtcp_from(now.mono, from);
+                self.on_reader_datagram_here(now, from, &data);
+            }
             Message::CutLogs => self.cut_logs(now),
             Message::Status => self.log_status(now),
+            Message::Readers(to) => {
+                // Who asked may have stopped waiting.
+                let _gone = to.try_send(self.reader_statuses(now));
+            }
             Message::Shutdown => self.shutdown(now),
         }
     }

@@ -26,14 +26,14 @@ pub(super) struct Session {
     pub(super) peer: SocketAddr,
     /// Our address that it connected to.
     local: IpAddr,
-    stream: StreamEntry,
+    pub(super) stream: StreamEntry,
     reader: ReaderId,
-    transports: SmallVec<[(TrackId, Chosen); 2]>,
+    pub(super) transports: SmallVec<[(TrackId, Chosen); 2]>,
     start: Start,
     /// What the stream said to PLAY, until the answer to it is queued.
     welcome: Option<Welcome>,
     /// The tracks' SSRCs, for saying goodbye.
-    sources: SmallVec<[(TrackId, rtp_rtcp::Ssrc); 2]>,
+    pub(super) sources: SmallVec<[(TrackId, rtp_rtcp::Ssrc); 2]>,
     pub(super) joined: Option<ReaderKey>,
 }
 
@@ -78,8 +78,8 @@ impl Shard {
                     self.questions.remove(&number);
                 }
             }
-            // Their statistics have no reader yet; they count as a sign of life in the server.
-            Output::Rtcp { .. } => {}
+            // A sign of life as well: the server has taken note of that.
+            Output::Rtcp { session, data, .. } => self.on_reader_rtcp(now, session, &data),
             Output::SessionEnded { session, reason } => self.end_session(now, session, reason),
             Output::TracksChanged { session, tracks } => self.change_tracks(now, session, &tracks),
             Output::Resume { conn } => {
@@ -144,7 +144,7 @@ impl Shard {
                 self.ask_stream(&entry, id, what, Some(reader), ask);
             }
             Ask::Pause { session } => {
-                self.leave_audience(session);
+                self.leave_audience(now, session);
                 if let Some(state) = self.sessions.get(&session) {
                     let (home, stream, reader) = (state.stream.home, state.stream.id, state.reader);
                     self.tell_home(home, stream, ToStream::Pause(reader));
@@ -321,6 +321,11 @@ impl Shard {
             Transport::Udp { group, tracks: addresses(state.peer.ip(), &state.transports) }
         };
         let (start, entry, conn) = (state.start, state.stream.clone(), state.conn);
+        if let Some(watch) = self.watches.get_mut(&entry.id) {
+            for (_, report) in &prologue {
+                watch.reports.on_sent_compound(now.mono, report);
+            }
+        }
         let io = self.conns.get(&conn).map(|c| std::rc::Rc::clone(&c.io));
         let Some(watch) = self.watches.get_mut(&entry.id) else { return };
         match watch.audience.join(now.mono, Join { transport, tracks, start, prologue }) {
@@ -330,12 +335,8 @@ impl Shard {
                 tracing::debug!(stream = %entry.name, %conn, transport = if interleaved { "TCP" } else { "UDP" }, "reader is playing");
                 if let Some(state) = self.sessions.get_mut(&session) {
                     state.joined = Some(key);
-                    for (_, transport) in &state.transports {
-                        if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
-                            self.routes.insert(SocketAddr::new(state.peer.ip(), *rtcp), self.me);
-                        }
-                    }
                 }
+                self.route_reports(session);
                 self.mark(entry.id);
                 self.tell_home(entry.home, entry.id, ToStream::Joined);
             }
@@ -347,16 +348,17 @@ impl Shard {
     }
 
     /// Takes a session out of its stream's audience, if it was in it.
-    fn leave_audience(&mut self, session: SessionId) {
+    fn leave_audience(&mut self, now: Now, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         state.welcome = None;
         let Some(key) = state.joined.take() else { return };
-        for (_, transport) in &state.transports {
-            if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
-                self.routes.remove(SocketAddr::new(state.peer.ip(), *rtcp), self.me);
-            }
+        let stream = state.stream.id;
+        let addresses: SmallVec<[SocketAddr; 2]> = state.rtcp_addresses().collect();
+        for from in addresses {
+            self.unroute_reports(from, session);
         }
-        if let Some(watch) = self.watches.get_mut(&state.stream.id) {
+        self.forget_reports(now, session);
+        if let Some(watch) = self.watches.get_mut(&stream) {
             watch.unseat(key);
             self.ledger.left(self.me);
         }
@@ -365,7 +367,7 @@ impl Shard {
     fn end_session(&mut self, now: Now, session: SessionId, reason: EndReason) {
         let farewell = !matches!(reason, EndReason::Teardown | EndReason::ConnectionClosed);
         let was_playing = self.sessions.get(&session).is_some_and(|s| s.joined.is_some());
-        self.leave_audience(session);
+        self.leave_audience(now, session);
         let Some(state) = self.sessions.remove(&session) else { return };
         if farewell && was_playing {
             self.say_bye(&state);
@@ -424,7 +426,7 @@ impl Shard {
         let (stream, joined, ip) = (state.stream.id, state.joined, state.peer.ip());
         for (_, transport) in gone {
             if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
-                self.routes.remove(SocketAddr::new(ip, rtcp), self.me);
+                self.unroute_reports(SocketAddr::new(ip, rtcp), session);
             }
         }
         if let Some(key) = joined

@@ -205,6 +205,7 @@ pub(super) fn spawn(shard: &Shared) {
 
 /// Readers' reports and hole-punching packets: signs of life of their address.
 async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
+    // What is longer is cut off, and then no RTCP any more.
     let mut buf = [0; 2048];
     loop {
         if socket.readable().await.is_err() {
@@ -214,8 +215,8 @@ async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
         {
             let mut this = shard.borrow_mut();
             for _ in 0..RECEIVE_STEP {
-                let Ok((_, from)) = socket.try_recv_from(&mut buf) else { break };
-                this.on_reader_datagram(now, from);
+                let Ok((length, from)) = socket.try_recv_from(&mut buf) else { break };
+                this.on_reader_datagram(now, from, buf.get(..length).unwrap_or_default());
             }
             this.settle(now);
         }
@@ -258,18 +259,24 @@ const RECEIVE_STEP: usize = 64;
 
 impl Shard {
     /// All shards share the ports, so a report may come to one that does not know its reader.
-    fn on_reader_datagram(&mut self, now: rtp_rtcp::Now, from: SocketAddr) {
+    fn on_reader_datagram(&mut self, now: rtp_rtcp::Now, from: SocketAddr, data: &[u8]) {
         match self.routes.find(from) {
             Some(shard) if shard != self.me => {
                 // A report that is lost here is followed by the next.
-                let _full = self.bus.try_send(shard, Message::Rtcp { from });
+                let data = Bytes::copy_from_slice(data);
+                let _full = self.bus.try_send(shard, Message::Rtcp { from, data });
             }
-            Some(_) => self.server.on_rtcp_from(now.mono, from),
+            Some(_) => {
+                self.server.on_rtcp_from(now.mono, from);
+                self.on_reader_datagram_here(now, from, data);
+            }
             None => {
-                // From a port nobody named, as behind NAT: it speaks for its address alone.
+                // From a port nobody named, as behind NAT: it speaks for its address alone, and
+                // what it says of reception may be anybody's.
                 self.server.on_rtcp_from(now.mono, from);
                 for shard in (0..self.bus.len()).filter(|shard| *shard != self.me) {
-                    let _full = self.bus.try_send(shard, Message::Rtcp { from });
+                    let data = Bytes::new();
+                    let _full = self.bus.try_send(shard, Message::Rtcp { from, data });
                 }
             }
         }

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fan_out::{Audience, AudienceEvent, ReaderKey, TrackMask, WireBatch};
+use fan_out::{Audience, AudienceEvent, EntryKind, ReaderKey, TrackId, TrackMask, WireBatch};
 use proxy_session::Description;
-use rtp_rtcp::Now;
+use rtp_rtcp::{ClockRate, Now, ReaderReportLimits, ReaderReports};
 use rtsp_server::{EndReason, SessionId};
 
 use super::Shard;
 use super::conn::ConnIo;
 use super::pump::Round;
+use super::reports::RefusedReports;
 use crate::bus::ToStream;
 use crate::registry::{StreamEntry, StreamId};
 use crate::rtcp_routes;
@@ -24,6 +25,11 @@ pub(super) struct Watch {
     /// The CNAME of the stream's reports.
     pub(super) cname: Arc<str>,
     pub(super) audience: Audience<std::net::SocketAddr>,
+    /// What its readers on this shard report.
+    pub(super) reports: ReaderReports<SessionId>,
+    pub(super) refused: RefusedReports,
+    /// Ticks per second of its tracks.
+    pub(super) rates: Vec<(TrackId, ClockRate)>,
     /// Sessions that have set up a track.
     sessions: usize,
     pub(super) round: Round,
@@ -141,6 +147,12 @@ impl Shard {
             name: Arc::clone(&entry.name),
             cname: Arc::from(""),
             audience: Audience::new(entry.fan_out.as_ref().clone(), TrackMask::EMPTY),
+            reports: ReaderReports::new(ReaderReportLimits {
+                readers: entry.fan_out.readers,
+                ..ReaderReportLimits::default()
+            }),
+            refused: RefusedReports::default(),
+            rates: Vec::new(),
             sessions,
             round: Round::Done,
             looked_at: Vec::new(),
@@ -170,6 +182,9 @@ impl Shard {
 
     pub(super) fn publish(&mut self, now: Now, id: StreamId, batch: Arc<WireBatch>) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
+        if batch.kind() == EntryKind::Report {
+            watch.reports.on_sent_compound(now.mono, batch.packet(0));
+        }
         watch.audience.publish(now.mono, batch);
         self.mark(id);
     }
@@ -192,6 +207,8 @@ impl Shard {
     pub(super) fn described(&mut self, id: StreamId, description: &Description, cname: Arc<str>) {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.cname = cname;
+            let rates = description.tracks.iter().map(|track| (track.track, track.clock_rate));
+            watch.rates = rates.collect();
             watch.audience.set_tracks(description.keyed());
         }
     }
@@ -207,7 +224,9 @@ impl Shard {
                 watch.audience.handle_timeout(now.mono);
                 due.push(*id);
             }
+            watch.reports.handle_timeout(now.mono);
             self.alarm.want(watch.audience.poll_timeout());
+            self.alarm.want(watch.reports.poll_timeout());
         }
         for id in due {
             self.watch_events(now, id);
