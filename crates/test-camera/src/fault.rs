@@ -24,6 +24,9 @@ use std::time::Duration;
 /// | `parameter-sets` | [`Fault::ParameterSets`] |
 /// | `wall-clock SECONDS` (may be negative) | [`Fault::WallClock`] |
 /// | `sender-reports on\|off` | [`Fault::SenderReports`] |
+/// | `clock right\|zero\|1970\|pair` | [`Fault::Clock`] |
+/// | `clock none`, `clock step SECONDS` | the two above |
+/// | `clock jump SECONDS` (may be negative) | [`Fault::ClockJump`] |
 /// | `clear` | [`Fault::Clear`] |
 ///
 /// STREAM is a path such as `cam3`, or `all`, which is also what it is when left out.
@@ -103,8 +106,27 @@ pub enum Fault {
     WallClock(i64),
     /// Whether sender reports are sent.
     SenderReports(bool),
+    /// What sender reports say.
+    Clock(Clock),
+    /// The clock that RTP timestamps and sender reports are taken from is off by so many seconds
+    /// from now on.
+    ClockJump(i64),
     /// Ends all of the above that can be ended.
     Clear,
+}
+
+/// What sender reports say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The truth, but for [`Fault::WallClock`] and [`Fault::ClockJump`].
+    #[default]
+    Right,
+    /// NTP time zero: there is no clock (RFC 3550, section 6.4.1).
+    Zero,
+    /// The time since the camera's start, counted from 1970: the clock was never set.
+    Since1970,
+    /// The right time, and an RTP timestamp of 100 s before.
+    Pair,
 }
 
 /// Which streams a fault concerns.
@@ -243,6 +265,7 @@ impl FromStr for Fault {
                 Self::WallClock(words.number("seconds", -4_000_000_000..=4_000_000_000)?)
             }
             "sender-reports" => Self::SenderReports(words.on()?),
+            "clock" => words.clock()?,
             "clear" => Self::Clear,
             other => return Err(FaultError(format!("unknown command {other:?}"))),
         };
@@ -309,6 +332,20 @@ impl<'a> Words<'a> {
             .or_else(|| self.track())
             .ok_or_else(|| FaultError("video or audio is missing".to_owned()))?;
         Ok(Fault::Silence { target, track, silent })
+    }
+
+    fn clock(&mut self) -> Result<Fault, FaultError> {
+        const YEARS: std::ops::RangeInclusive<i64> = -4_000_000_000..=4_000_000_000;
+        Ok(match self.required("what is wrong with the clock")? {
+            "right" => Fault::Clock(Clock::Right),
+            "zero" => Fault::Clock(Clock::Zero),
+            "1970" => Fault::Clock(Clock::Since1970),
+            "pair" => Fault::Clock(Clock::Pair),
+            "none" => Fault::SenderReports(false),
+            "step" => Fault::WallClock(self.number("seconds", YEARS)?),
+            "jump" => Fault::ClockJump(self.number("seconds", YEARS)?),
+            other => return Err(FaultError(format!("no clock is {other:?}"))),
+        })
     }
 
     fn every(&mut self) -> Result<u32, FaultError> {
@@ -384,6 +421,10 @@ mod tests {
         );
         assert_eq!(fault("timeout 4"), Fault::Timeout(Duration::from_secs(4)));
         assert_eq!(fault("wall-clock -3600"), Fault::WallClock(-3600));
+        assert_eq!(fault("clock step -3600"), Fault::WallClock(-3600));
+        assert_eq!(fault("clock jump 3600"), Fault::ClockJump(3600));
+        assert_eq!(fault("clock 1970"), Fault::Clock(Clock::Since1970));
+        assert_eq!(fault("clock none"), Fault::SenderReports(false));
     }
 
     #[test]
@@ -401,6 +442,9 @@ mod tests {
             "timeout 0",
             "clear now",
             "no-pause maybe",
+            "clock",
+            "clock left",
+            "clock jump",
         ] {
             assert!(line.parse::<Fault>().is_err(), "{line:?} was taken");
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::fault::{Fault, Method, Target, Track};
+use crate::fault::{Clock, Fault, Method, Target, Track};
 use crate::media::ParameterSet;
 
 /// What is wrong at present.
@@ -24,6 +24,8 @@ pub(crate) struct Faults {
     pub(crate) set: ParameterSet,
     pub(crate) wall_step: i64,
     pub(crate) no_reports: bool,
+    pub(crate) clock: Clock,
+    pub(crate) jump: i64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,6 +74,8 @@ impl Faults {
             Fault::ParameterSets => self.set = self.set.other(),
             Fault::WallClock(step) => self.wall_step = step,
             Fault::SenderReports(on) => self.no_reports = !on,
+            Fault::Clock(clock) => self.clock = clock,
+            Fault::ClockJump(by) => self.jump = by,
             Fault::Clear => *self = Self { set: self.set, ..Self::new(self.streams.len()) },
             Fault::Close(_) | Fault::EndSessions(_) | Fault::Bye { .. } => {}
         }

@@ -50,7 +50,7 @@ mod session;
 mod shared;
 
 pub use camera::Camera;
-pub use fault::{Fault, FaultError, Method, Target, Track};
+pub use fault::{Clock, Fault, FaultError, Method, Target, Track};
 pub use log::{LogEntry, LogEvent, LoggedRequest};
 pub use marks::{ToneTime, frame_number, tone_time};
 pub use media::Stamp;

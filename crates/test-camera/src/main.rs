@@ -211,5 +211,6 @@ Faults: stop-sending|resume [STREAM]; silence|unsilence [STREAM] video|audio; cl
   end-sessions [STREAM]; bye [STREAM] [video|audio]; refuse METHOD STATUS [once]; accept METHOD;
   delay METHOD MILLISECONDS; ignore METHOD; heed METHOD; options-blackhole; reorder N; drop N;
   no-pause; no-udp; udp-silent; enforce-timeout; timeout SECONDS; parameter-sets;
-  wall-clock SECONDS; sender-reports on|off; clear.   STREAM: cam, cam1, ... or all (default).
+  wall-clock SECONDS; sender-reports on|off; clock right|zero|1970|pair|none|step SECONDS|
+  jump SECONDS; clear.   STREAM: cam, cam1, ... or all (default).
 ";

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::clock;
-use crate::fault::{Target, Track};
+use crate::fault::{Clock, Target, Track};
 use crate::faults::Faults;
 use crate::link::Taken;
 use crate::log::LogEvent;
@@ -223,7 +223,8 @@ impl Pacer<'_> {
             .shared
             .content
             .timestamp(outlet.track, outlet.unit)
-            .wrapping_add(outlet.timestamp_base);
+            .wrapping_add(outlet.timestamp_base)
+            .wrapping_add(self.ticks(outlet, faults.jump));
         self.packet.clear();
         self.packet.extend_from_slice(&[0x80, marker | sdp::payload_type(outlet.track)]);
         self.packet.extend_from_slice(&outlet.sequence.to_be_bytes());
@@ -231,7 +232,7 @@ impl Pacer<'_> {
         self.packet.extend_from_slice(&outlet.ssrc.to_be_bytes());
         self.packet.extend_from_slice(&payload.bytes);
         if let Some((packet, packets)) = payload.stamp {
-            let sent = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let sent = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
             let stamp = Stamp { frame: outlet.unit, packet, packets, sent };
             stamp.write(self.packet.get_mut(RTP_HEADER..).unwrap_or_default());
         }
@@ -308,19 +309,37 @@ impl Pacer<'_> {
 
     /// A compound packet with an outlet's report.
     fn report(&self, now: Instant, zero: Zero, outlet: &Outlet, faults: &Faults) -> Vec<u8> {
-        let content = &self.shared.content;
+        let shared = self.shared;
+        let (clock, late) = match faults.clock {
+            Clock::Zero | Clock::Right => (shared.epoch.wall_at(now), 0),
+            Clock::Since1970 => (UNIX_EPOCH + now.duration_since(shared.epoch.mono), 0),
+            Clock::Pair => (shared.epoch.wall_at(now), 100),
+        };
+        let ntp = match faults.clock {
+            Clock::Zero => 0,
+            _ => rtcp::ntp(clock, faults.wall_step.saturating_add(faults.jump)),
+        };
         let report = SenderReport {
             ssrc: outlet.ssrc,
-            ntp: rtcp::ntp(self.shared.epoch.wall_at(now), faults.wall_step),
-            rtp: content
+            ntp,
+            rtp: shared
+                .content
                 .timestamp_at(outlet.track, zero.content_time(now))
-                .wrapping_add(outlet.timestamp_base),
+                .wrapping_add(outlet.timestamp_base)
+                .wrapping_add(self.ticks(outlet, faults.jump.saturating_sub(late))),
             packets: outlet.packets,
             octets: outlet.octets,
         };
         let mut compound = Vec::with_capacity(128);
         rtcp::write_report(&mut compound, &report, &self.shared.cname);
         compound
+    }
+
+    /// So many seconds of a track's clock.
+    fn ticks(&self, outlet: &Outlet, seconds: i64) -> u32 {
+        let length = Duration::from_secs(seconds.unsigned_abs());
+        let ticks = self.shared.content.timestamp_at(outlet.track, length);
+        if seconds < 0 { ticks.wrapping_neg() } else { ticks }
     }
 
     fn bye(&mut self, target: Target, track: Option<Track>) {
