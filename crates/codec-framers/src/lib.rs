@@ -14,7 +14,35 @@
 //! description of a track, and each format has its own types in a module of its own.
 //!
 //! No payload byte is copied on the way: a unit is a list of slices of the received packets, and
-//! a payload lends slices of the unit. Times are RTP timestamps, numbers are the caller's.
+//! a payload lends slices of the unit. (AMR is copied where its frames do not stand at bytes.)
+//! Times are RTP timestamps, numbers are the caller's.
+//!
+//! # Formats
+//!
+//! | Encoding | Module | A unit is |
+//! |---|---|---|
+//! | `H264`, `H265`, `H266` | [`h264`], [`h265`], [`h266`] | the NAL units of a picture |
+//! | `AV1` | [`av1`] | the OBUs of a temporal unit |
+//! | `VP8`, `VP9` | [`vp8`], [`vp9`] | a frame |
+//! | `MP4V-ES`, `MPV` | [`mpeg4`], [`mpv`] | a picture with its headers |
+//! | `H261`, `H263`, `H263-1998`, `H263-2000` | [`h261`], [`h263`] | a picture |
+//! | `JPEG`, `JPEG2000` | [`jpeg`], [`jpeg2000`] | an image |
+//! | `raw`, `DV` | [`raw`], [`dv`] | a frame |
+//! | `MP2T` | [`mp2t`] | the transport packets of a payload |
+//! | `theora`, `vorbis` | [`xiph`] | the codec's packets of a payload |
+//! | `mpeg4-generic` | [`mpeg4_generic`] | an access unit: of AAC, a frame |
+//! | `MP4A-LATM` | [`latm`] | an audioMuxElement |
+//! | `MPA`, `mpa-robust` | [`mpa`], [`mpa_robust`] | a frame; an ADU frame |
+//! | `ac3`, `eac3` | [`ac3`] | the frames of 1536 samples |
+//! | `opus` | [`opus`] | an Opus packet |
+//! | `AMR`, `AMR-WB` | [`amr`] | a frame-block |
+//! | `QCELP` | [`qcelp`] | a frame |
+//! | `PCMU`, `PCMA`, `L8`, `L16`, `L20`, `L24`, `DAT12`, `G722`, `G726-*`, `GSM`, `GSM-EFR`, `iLBC`, `LPC`, `G723`, `G728`, `G729` | [`samples`] | the samples or frames of a payload |
+//! | `DVI4` | [`dvi4`] | the samples of a payload, and the state before them |
+//! | `speex` | [`opaque`] | a payload |
+//! | `t140` | [`text`] | the characters of a payload |
+//! | `vnd.onvif.metadata`, `smpte336m` | [`messages`] | a document; the items of an instant |
+//! | `telephone-event`, `CN`, `red`, `rtx`, all others | [`opaque`] | a payload, sent as it came |
 //!
 //! # Glancing
 //!

@@ -61,11 +61,16 @@ impl Depacketizer {
 
     fn take(&mut self, packet: &Packet) -> Result<(), DepacketizeError> {
         let mut payload = packet.payload.clone();
-        let headers = self.headers(&mut payload).inspect_err(|_| self.abandon())?;
-        if payload.is_empty() {
-            self.abandon();
-            return Err(DepacketizeError::Malformed("no access unit"));
-        }
+        let headers = match self.headers(&mut payload) {
+            Ok(headers) if !payload.is_empty() => headers,
+            headers => {
+                // What is lost is told with the next unit.
+                self.abandon();
+                self.assembly.arrive(packet);
+                self.assembly.discard();
+                return Err(headers.err().unwrap_or(CUT));
+            }
+        };
         match *headers.as_slice() {
             [header] => {
                 let size = header.size.or(self.layout.constant_size);

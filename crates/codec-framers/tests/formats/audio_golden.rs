@@ -310,20 +310,6 @@ fn adpcm_goes_on_with_the_state_where_it_was_cut() {
 }
 
 #[test]
-fn text_is_cut_between_characters() {
-    let format_ = format("text", "t140/1000", "");
-    let text = "é😀".repeat(20);
-    let mut unit = AccessUnit::of(RtpTime(3), true, text.clone());
-    unit.marker = true;
-    let packets = packetize(&format_, &[unit], 64);
-    let parts: Vec<_> =
-        packets.iter().map(|packet| String::from_utf8(packet.payload.to_vec())).collect();
-    assert!(parts.len() > 1 && parts.iter().all(Result::is_ok));
-    assert_eq!(parts.into_iter().flatten().collect::<String>(), text);
-    assert!(packets[0].marker && !packets[1].marker);
-}
-
-#[test]
 fn interleaved_adu_frames_get_their_headers_and_their_order_back() {
     // RFC 5219 section 7: a cycle of eight, sent as 1, 3, 5, 7, 0, 2, 4, 6.
     let format_ = audio("mpa-robust/90000", "");
@@ -374,4 +360,57 @@ fn adu_frames_of_a_real_stream_become_frames_that_say_the_same() {
     let mut forth = FrameToAdu::new();
     let again: Vec<_> = found.iter().map(|frame| forth.convert(frame)).collect();
     assert!(again.iter().zip(&adus).all(|(again, adu)| again.as_ref() == Ok(adu)));
+}
+
+#[test]
+fn enhanced_ac3_is_told_apart_by_its_blocks() {
+    let file = fixture("eac3.ref");
+    // 48 kbit/s: 192 bytes for 1536 samples.
+    let frames: Vec<_> = file.chunks(192).collect();
+    let format_ = audio("eac3/48000", "");
+    let payload = [&[0, frames.len() as u8], file.as_slice()].concat();
+    let sent = Packet { payload: payload.into(), marker: true, ..Packet::default() };
+    let found = units(&format_, &[sent]);
+    let expected: Vec<_> =
+        (0..).map(|at| at * 1536).zip(frames.iter().map(|f| f.to_vec())).collect();
+    assert!(frames.len() > 2);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_configuration_in_the_stream_tells_how_long_units_are() {
+    // Two frames of AAC-LC at 44.1 kHz in a unit, with the configuration and without.
+    let packets = [
+        packet(0, true, "208012101fe0 0102"),
+        packet(2048, false, "c001"),
+        packet(2048, true, "0203"),
+    ];
+    let (found, refused) = depacketize(&audio("MP4A-LATM/44100/2", ""), &packets);
+    assert_eq!(refused, 0);
+    let found: Vec<_> =
+        found.iter().map(|unit| (unit.len(), unit.key, unit.duration, unit.complete)).collect();
+    assert_eq!(found, [(8, true, Some(2048), true), (4, false, Some(2048), true)]);
+}
+
+#[test]
+fn frames_of_telephony_may_differ_in_length() {
+    let lengths = |map: &str, payload: &str| {
+        let packets = [packet(0, false, payload)];
+        let (found, refused) = depacketize(&audio(map, ""), &packets);
+        let found: Vec<_> =
+            found.iter().map(|unit| (unit.len(), unit.duration, unit.complete)).collect();
+        (found, refused)
+    };
+    let g723 = format!("00 {} 01 {} 02 {}", "11".repeat(23), "22".repeat(19), "33".repeat(3));
+    assert_eq!(lengths("G723/8000", &g723), (vec![(48, Some(720), true)], 0));
+    // The fourth kind is none.
+    assert_eq!(lengths("G723/8000", &format!("{g723} 03")), (vec![(48, Some(720), false)], 1));
+    let g729 = "44".repeat(20);
+    assert_eq!(lengths("G729/8000", &format!("{g729} 5555")), (vec![(22, Some(240), true)], 0));
+    assert_eq!(lengths("G729/8000", "5555"), (vec![(2, Some(80), true)], 0));
+    assert_eq!(lengths("G729/8000", &format!("{g729} 55")), (vec![(20, Some(160), false)], 1));
+    // 20 bits of one channel, an odd number of times.
+    assert_eq!(lengths("L20/48000", "1234512345 123450"), (vec![(8, Some(3), true)], 0));
+    assert_eq!(lengths("L16/44100/2", "112233445566"), (vec![(4, Some(1), false)], 1));
+    assert_eq!(lengths("GSM/8000", "d1"), (vec![], 1));
 }

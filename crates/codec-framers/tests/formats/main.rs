@@ -8,6 +8,7 @@ mod common;
 mod golden;
 mod h264;
 mod h265;
+mod messages;
 mod raw;
 mod rfc;
 mod simple;
