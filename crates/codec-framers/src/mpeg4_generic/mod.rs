@@ -53,6 +53,8 @@ impl Layout {
         };
         let positive = |name| number(name).filter(|&value: &u32| value > 0);
         let audio = *kind == MediaKind::Audio;
+        // Cameras leave out the mode too; what they send is AAC.
+        let is_aac = mode.starts_with("aac") || audio && mode.is_empty();
         let framing = format
             .parameter("config")
             .and_then(hex)
@@ -69,7 +71,7 @@ impl Layout {
             constant_size: positive("constantsize").map(|size| size as usize),
             duration: positive("constantduration")
                 .or(framing)
-                .or_else(|| mode.starts_with("aac").then_some(SAMPLES)),
+                .or_else(|| is_aac.then_some(SAMPLES)),
             audio,
         }
     }

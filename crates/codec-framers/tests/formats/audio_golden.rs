@@ -177,6 +177,9 @@ fn several_access_units_follow_each_other_and_fragments_go_together() {
         (8072, hex("d1d2")),
     ];
     assert_eq!(units(&format, &packets), expected);
+    // So it is where the description says no more than how headers are read.
+    let bare = audio("mpeg4-generic/44100", "sizelength=13;indexlength=3;indexdeltalength=3");
+    assert_eq!(units(&bare, &packets), expected);
     // Without its first fragment a unit is none.
     let mut rest = packets[2..].to_vec();
     rest[0].lost = 1;
