@@ -1,5 +1,7 @@
+use std::net::IpAddr;
+
 use rtsp_proto::url::RtspUrl;
-use sdp::{MediaKind, Presentation};
+use sdp::{Line, Media, MediaKind, Presentation};
 
 use crate::Options;
 
@@ -20,8 +22,32 @@ pub(crate) struct Offer {
     /// Where SETUP goes.
     pub(crate) uri: String,
     pub(crate) weight: Weight,
+    /// The group that its media goes to, if it does.
+    pub(crate) group: Option<Group>,
+    /// The port of its media line: 0, or a group's.
+    pub(crate) port: u16,
     /// For the packets that open the way through a NAT.
     pub(crate) payload_type: u8,
+}
+
+/// A multicast group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) address: IpAddr,
+    pub(crate) ttl: Option<u8>,
+    /// Who alone sends to it.
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// The group that a section's media goes to: by its own lines, else by those of all.
+fn group(presentation: &Presentation, media: &Media) -> Option<Group> {
+    let connection = |lines: &[Line]| {
+        let mut lines = lines.iter().filter(|line| line.letter() == Some('c'));
+        lines.find_map(|line| Group::parse(line.value()))
+    };
+    let group = connection(&media.lines).or_else(|| connection(&presentation.session.lines))?;
+    let filter = media.attribute("source-filter");
+    Some(group.filtered(filter.or_else(|| presentation.session.attribute("source-filter"))))
 }
 
 /// What the silence of a track means.
@@ -61,6 +87,8 @@ impl Description {
                     MediaKind::Application | MediaKind::Text | MediaKind::Message => Weight::Sparse,
                     _ => Weight::Other,
                 },
+                group: group(presentation, media),
+                port: media.port,
                 payload_type: media.main_format().payload_type & 0x7f,
             })
             .collect();

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,14 +42,25 @@ pub enum Input<'a> {
         /// What broke, if it did.
         why: Option<String>,
     },
-    /// A pair of UDP ports is bound for the track.
+    /// The second connection asked for stands ([`Output::ConnectPost`]).
+    PostConnected,
+    /// It cannot be had.
+    PostFailed {
+        /// For the operator.
+        why: String,
+    },
+    /// Bytes from it; all are taken.
+    PostStream(&'a mut BytesMut),
+    /// The backend closed it, or it broke.
+    PostClosed,
+    /// A pair of UDP ports is bound for the track, or a group is joined for it.
     UdpBound {
         /// The track it was asked for.
         track: usize,
         /// The even port; RTCP has the next one.
         rtp_port: u16,
     },
-    /// No pair of UDP ports can be had.
+    /// No pair of UDP ports can be had, or the group cannot be joined.
     UdpBindFailed {
         /// The track it was asked for.
         track: usize,
@@ -88,6 +99,39 @@ pub enum Output {
     /// Drop the connection, or the attempt to get one, once what was sent has been written as far
     /// as that is possible without waiting.
     Close,
+    /// Open a second connection beside the first, to the same address: requests go over it in the
+    /// body of a POST. There is none, nor one under way. Only with
+    /// [`crate::TransportChoice::Http`].
+    ConnectPost {
+        /// Where the first connection leads.
+        host: String,
+        /// The TCP port.
+        port: u16,
+        /// Whether TLS goes over it.
+        tls: bool,
+        /// How long it may take.
+        deadline: Duration,
+    },
+    /// Write to the second connection.
+    SendPost(Bytes),
+    /// Drop the second connection, as [`Output::Close`] drops the first.
+    ClosePost,
+    /// Bind these ports on a group's terms and join it: answered with [`Input::UdpBound`] or
+    /// [`Input::UdpBindFailed`]. Only with [`crate::TransportChoice::Multicast`].
+    JoinMulticast {
+        /// For which track.
+        track: usize,
+        /// The group.
+        group: IpAddr,
+        /// Its port for RTP.
+        rtp_port: u16,
+        /// Its port for RTCP.
+        rtcp_port: u16,
+        /// The one sender to take packets from (source-specific multicast, RFC 4607).
+        source: Option<IpAddr>,
+        /// How far our reports to the group may go.
+        ttl: u8,
+    },
     /// Bind an even port for RTP and the next one for RTCP.
     BindUdp {
         /// For which track.

@@ -12,6 +12,9 @@
 //! - after [`Output::Close`] it drops the connection, or the attempt to get one, and reports
 //!   nothing more of it;
 //! - after [`Output::BindUdp`] it reports [`Input::UdpBound`] or [`Input::UdpBindFailed`];
+//! - with a tunnel over HTTP: after [`Output::ConnectPost`] it reports [`Input::PostConnected`] or
+//!   [`Input::PostFailed`], and drops that connection after [`Output::ClosePost`];
+//! - after [`Output::JoinMulticast`] it reports as after `BindUdp`;
 //! - after [`Output::CloseUdp`] it drops every UDP socket it bound for this client;
 //! - UDP sockets are not connected in the kernel's sense: [`Output::ConnectUdp`] only names the
 //!   addresses that [`Output::SendDatagram`] goes to.

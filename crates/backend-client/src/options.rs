@@ -15,6 +15,8 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// How media is asked for.
     pub transport: TransportChoice,
+    /// The port of the HTTP tunnel, for [`TransportChoice::Http`]; `None` is the URL's own.
+    pub http_port: Option<u16>,
     /// How long the video tracks (all tracks, where there is no video) may be silent while
     /// playing before the session is given up; `None` never gives it up. Default 10 s.
     pub max_packet_gap: Option<Duration>,
@@ -73,6 +75,7 @@ impl Options {
             url,
             credentials: None,
             transport: TransportChoice::default(),
+            http_port: None,
             max_packet_gap: Some(Duration::from_secs(10)),
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
@@ -146,6 +149,10 @@ pub enum TransportChoice {
     Udp,
     /// Interleaved on the RTSP connection only.
     Tcp,
+    /// To a group only: what the backend sends there anyway costs it nothing more for us.
+    Multicast,
+    /// Interleaved, RTSP and all, in a tunnel over HTTP: over HTTPS where the URL is `rtsps`.
+    Http,
 }
 
 /// Another place where a stream is to be had.

@@ -110,8 +110,10 @@ pub(crate) struct UdpPath {
     pub(crate) hosts: [IpAddr; 2],
     /// The backend's ports, once known.
     pub(crate) remote: Option<Remote>,
-    /// They were corrected by what arrived.
+    /// They were corrected by what arrived, or are not to be.
     pub(crate) learnt: bool,
+    /// They are a group's.
+    pub(crate) group: bool,
 }
 
 /// The backend's addresses for a track.

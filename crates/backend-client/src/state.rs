@@ -93,6 +93,8 @@ pub(crate) enum Doing {
     Turn,
     /// The shell binds ports for it, by then.
     Binding { until: Instant },
+    /// It was granted, and the shell joins its group, by then.
+    Joining { until: Instant },
     /// Its SETUP is under way, over UDP or else interleaved on these channels.
     Asking(Asked),
 }
@@ -101,6 +103,7 @@ pub(crate) enum Doing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Udp,
+    Multicast,
     Interleaved { rtp: u8, rtcp: u8 },
 }
 

@@ -171,6 +171,9 @@ impl BackendClient {
             self.lose(now, LostReason::NothingToPlay);
             return;
         };
+        if self.is_tunnelled() {
+            self.backoff.on_accepted();
+        }
         self.rest(now, Arc::new(description));
         self.event(Event::Described {
             presentation: Arc::new(presentation),

@@ -160,6 +160,7 @@ impl BackendClient {
     /// Drops the connection, or the attempt to get one, and the UDP sockets.
     pub(super) fn hang_up(&mut self) {
         self.close_udp();
+        self.hang_up_post();
         if !matches!(self.link, Link::Closed) {
             self.link = Link::Closed;
             self.outputs.push_back(Output::Close);
@@ -179,6 +180,7 @@ impl BackendClient {
         let used = matches!(&self.link, Link::Open(link) if link.used);
         let unheard = matches!(&self.link, Link::Open(link) if !link.answered);
         // What came of a description may be all there is.
+        self.hang_up_post();
         let rest = self.finish_message().filter(|_| asked == Some(Purpose::Describe));
         self.link = Link::Closed;
         if let Some(Frame::Response(response)) = rest {

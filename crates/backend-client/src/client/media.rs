@@ -9,6 +9,8 @@ use rtp_rtcp::{
     parse_compound,
 };
 
+use smallvec::SmallVec;
+
 use super::BackendClient;
 use crate::session::{Path, Remote, Track};
 use crate::state::{Rest, State};
@@ -24,7 +26,7 @@ impl BackendClient {
         let Some(target) = session.track_mut(track) else { return };
         if let Some(output) = target.rtcp_output(data) {
             target.spoken = true;
-            self.outputs.push_back(output);
+            self.say(output);
         }
     }
 
@@ -39,9 +41,21 @@ impl BackendClient {
             return;
         };
         // Who has never spoken leaves without a word (RFC 3550, section 6.3.7).
+        let mut said: SmallVec<[Output; 4]> = SmallVec::new();
         for track in session.tracks.iter_mut().filter(|track| track.spoken) {
             track.spoken = false;
-            self.outputs.extend(track.rtcp_output(goodbye.clone()));
+            said.extend(track.rtcp_output(goodbye.clone()));
+        }
+        for output in said {
+            self.say(output);
+        }
+    }
+
+    /// Sends RTCP; what is interleaved goes where requests go.
+    fn say(&mut self, output: Output) {
+        match output {
+            Output::Send(frame) => self.send(frame),
+            datagram => self.outputs.push_back(datagram),
         }
     }
 
@@ -271,7 +285,7 @@ impl BackendClient {
         let Some(session) = self.state.session() else { return };
         for track in &session.tracks {
             let Path::Udp(udp) = &track.path else { continue };
-            if udp.remote.is_none() {
+            if udp.remote.is_none() || udp.group {
                 continue;
             }
             let (index, payload_type) = (track.offer.index, track.offer.payload_type);

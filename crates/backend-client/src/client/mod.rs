@@ -4,10 +4,12 @@ mod advance;
 mod answers;
 mod ending;
 mod media;
+mod multicast;
 mod promises;
 mod reading;
 mod requests;
 mod setup;
+mod tunnel;
 mod wanted;
 
 use std::collections::VecDeque;
@@ -29,7 +31,7 @@ use crate::keepalive::KeepAlive;
 use crate::quirk::QuirkCounts;
 use crate::rng::Rng;
 use crate::session::{Orphan, Session};
-use crate::state::{After, Doing, State, Step};
+use crate::state::{After, Doing, State};
 use crate::{Demand, Event, Input, LostReason, Options, Output, Phase, Quirk, TransportChoice};
 
 /// One backend, pulled. See the [crate] for what a shell owes it.
@@ -48,6 +50,8 @@ pub struct BackendClient {
     /// How often it did, since media came or the attempt began.
     redirects: u8,
     auth: Option<ClientAuth>,
+    /// The same for the web server of a tunnel.
+    tunnel_auth: Option<ClientAuth>,
     /// How media is asked for; once it is TCP for a reason it stays so.
     lower: Lower,
     /// UDP brought something once: silence is not UDP's fault any more.
@@ -55,6 +59,8 @@ pub struct BackendClient {
     /// The shell holds UDP sockets for us.
     udp_bound: bool,
     pause: Pause,
+    /// The latest instant that was told.
+    latest: Instant,
     /// The latest response.
     heard_at: Instant,
     /// Readers wait for the backend to come back.
@@ -113,6 +119,10 @@ struct OpenLink {
     answered: bool,
     /// The sources of media that came before anything was set up.
     stale: SmallVec<[u32; 2]>,
+    /// RTSP goes through HTTP.
+    tunnel: Option<Box<tunnel::Tunnel>>,
+    /// By then the tunnel must stand.
+    opened_by: Option<Instant>,
 }
 
 /// Whether PAUSE can be used.
@@ -163,9 +173,13 @@ impl BackendClient {
             target: options.url.clone(),
             redirects: 0,
             auth: None,
+            tunnel_auth: None,
+            latest: now.mono,
             lower: match options.transport {
-                TransportChoice::Auto | TransportChoice::Udp => Lower::Udp,
-                TransportChoice::Tcp => Lower::Tcp,
+                TransportChoice::Auto | TransportChoice::Udp | TransportChoice::Multicast => {
+                    Lower::Udp
+                }
+                TransportChoice::Tcp | TransportChoice::Http => Lower::Tcp,
             },
             udp_proven: false,
             udp_bound: false,
@@ -201,6 +215,7 @@ impl BackendClient {
 
     /// What those who read the stream want from now on.
     pub fn set_demand(&mut self, now: Now, demand: Demand) {
+        self.latest = now.mono;
         if self.shut_down {
             return;
         }
@@ -218,6 +233,7 @@ impl BackendClient {
     /// Whether readers wait for a backend that was lost. Then one that is not there is looked for
     /// every [`Options::retry_held`]; waits after answers are as ever.
     pub fn set_held(&mut self, now: Now, held: bool) {
+        self.latest = now.mono;
         if self.shut_down {
             return;
         }
@@ -239,6 +255,7 @@ impl BackendClient {
 
     /// Ends the session and begins anew with the first source, if another is used.
     pub fn return_to_first(&mut self, now: Now) {
+        self.latest = now.mono;
         if self.backoff.source() == 0 || self.shut_down {
             return;
         }
@@ -270,6 +287,7 @@ impl BackendClient {
     /// sooner than the least wait after the one before, nor while rejected credentials are kept
     /// back.
     pub fn retry_now(&mut self, now: Now) {
+        self.latest = now.mono;
         if let State::Waiting(retry) = &mut self.state {
             retry.at = retry.at.min(retry.not_before.max(now.mono));
             if retry.at <= now.mono {
@@ -281,6 +299,7 @@ impl BackendClient {
     /// Ends the session, if there is one, and the connection. Nothing follows but what is still to
     /// be carried out; within a second [`Self::is_finished`] says so.
     pub fn shutdown(&mut self, now: Now) {
+        self.latest = now.mono;
         self.shut_down = true;
         self.demand = Demand::Idle;
         let now = now.mono;
@@ -302,6 +321,7 @@ impl BackendClient {
     /// Takes what the shell has to tell.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         let now = now.mono;
+        self.latest = now;
         match input {
             Input::Connected { local: _, peer } => self.on_connected(now, peer.ip()),
             Input::ConnectFailed { why } => {
@@ -312,6 +332,11 @@ impl BackendClient {
             }
             Input::Stream(bytes) => self.on_stream(now, bytes),
             Input::Closed { why } => self.on_closed(now, why),
+            Input::PostConnected => self.on_post_connected(),
+            Input::PostFailed { why } => self.on_post_failed(now, why),
+            // An answer to the POST says nothing that the GET does not.
+            Input::PostStream(bytes) => bytes.clear(),
+            Input::PostClosed => self.on_post_closed(),
             Input::UdpBound { track, rtp_port } => self.on_udp_bound(now, track, rtp_port),
             Input::UdpBindFailed { track, why } => self.on_udp_bind_failed(now, track, why),
             Input::Datagram { track, rtcp, from, data } => {
@@ -324,6 +349,7 @@ impl BackendClient {
     /// Does what has become due. Calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = now.mono;
+        self.latest = now;
         if let Link::Opening { until, .. } = self.link
             && until <= now
         {
@@ -335,6 +361,7 @@ impl BackendClient {
         {
             self.read_unfinished(now);
         }
+        self.check_tunnel(now);
         if self.exchanges.overdue(now) && matches!(self.state, State::Describing) {
             // With a Content-Length too large, all of the answer may be there.
             self.read_unfinished(now);
@@ -344,9 +371,8 @@ impl BackendClient {
         }
         match &self.state {
             State::Waiting(retry) if retry.at <= now => self.begin_attempt(now),
-            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. })
-            | State::Adding(_, _, Step { doing: Doing::Binding { until }, .. })
-                if *until <= now =>
+            State::SettingUp(..) | State::Adding(..)
+                if self.binding_until().is_some_and(|until| until <= now) =>
             {
                 let why = "no ports were bound within the time allowed".to_owned();
                 self.lose(now, LostReason::Local { why });
@@ -362,7 +388,10 @@ impl BackendClient {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let link = match self.link {
             Link::Opening { until, .. } => Some(until),
-            Link::Open(ref link) => link.silent_at,
+            Link::Open(ref link) => {
+                let post = link.tunnel.as_ref().and_then(|tunnel| tunnel.deadline());
+                [link.silent_at, link.opened_by, post].into_iter().flatten().min()
+            }
             Link::Closed => None,
         };
         let keepalive = self.exchanges.is_idle().then(|| self.keepalive.at());
@@ -370,7 +399,7 @@ impl BackendClient {
             State::Waiting(retry) => Some(retry.at),
             State::Described(_) if !self.is_open() && self.is_retired() => None,
             State::Described(_) | State::Ready(..) => keepalive,
-            State::SettingUp(_, Step { doing: Doing::Binding { until }, .. }) => Some(*until),
+            State::SettingUp(..) => self.binding_until(),
             State::Playing(session, play) | State::Adding(session, play, _) => {
                 let silence = self.silence_told_at().map(|(_, at)| at);
                 let lingers = self.lingers.filter(|_| self.demand < Demand::Playing);
@@ -437,7 +466,8 @@ impl BackendClient {
     fn connect(&mut self, now: Instant) {
         self.backoff.begin(now);
         self.exchanges.restart();
-        self.auth = self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()));
+        self.auth = self.client_auth();
+        self.tunnel_auth = None;
         if self.pause != Pause::Broken {
             self.pause = Pause::Untold;
         }
@@ -447,7 +477,7 @@ impl BackendClient {
         self.state = State::Describing;
         self.outputs.push_back(Output::Connect {
             host: self.target.host.clone(),
-            port: self.target.port,
+            port: self.port(),
             tls: is_tls(&self.target),
             deadline,
         });
@@ -463,9 +493,14 @@ impl BackendClient {
         }
     }
 
+    fn client_auth(&mut self) -> Option<ClientAuth> {
+        self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()))
+    }
+
+    /// By when the shell must have bound ports, or joined a group.
     fn binding_until(&self) -> Option<Instant> {
         match self.state.step()?.1.doing {
-            Doing::Binding { until } => Some(until),
+            Doing::Binding { until } | Doing::Joining { until } => Some(until),
             _ => None,
         }
     }
@@ -495,12 +530,11 @@ impl BackendClient {
         }
     }
 
-    fn send(&mut self, message: Bytes) {
-        self.outputs.push_back(Output::Send(message));
-    }
-
     fn is_open(&self) -> bool {
-        matches!(self.link, Link::Open(_))
+        match &self.link {
+            Link::Open(link) => link.tunnel.as_ref().is_none_or(|tunnel| tunnel.is_open()),
+            _ => false,
+        }
     }
 
     /// When silence has lasted too long.

@@ -27,11 +27,19 @@ impl BackendClient {
             used: false,
             answered: false,
             stale: SmallVec::new(),
+            tunnel: None,
+            opened_by: None,
         }));
         self.heard_at = now;
+        if self.is_tunnelled() {
+            self.open_tunnel(now);
+        }
     }
 
     pub(super) fn on_stream(&mut self, now: Instant, bytes: &mut BytesMut) {
+        if !self.on_tunnel_stream(now, bytes) {
+            return;
+        }
         if let Link::Open(link) = &mut self.link {
             link.requests = 0;
             if !link.held.is_empty() {

@@ -30,6 +30,11 @@ impl BackendClient {
             Asked::Udp => {
                 format!("RTP/AVP;unicast;client_port={port}-{}", port.saturating_add(1))
             }
+            // Which ports is the backend's to say; some want to be told what they announced.
+            Asked::Multicast if port == 0 => "RTP/AVP;multicast".to_owned(),
+            Asked::Multicast => {
+                format!("RTP/AVP;multicast;port={port}-{}", port.saturating_add(1))
+            }
             Asked::Interleaved { rtp, rtcp } => {
                 format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}")
             }

@@ -18,6 +18,7 @@ use crate::{Event, LostReason, Output, Quirk, TransportChoice};
 impl BackendClient {
     pub(super) fn set_up_next(&mut self, now: Instant) {
         let udp = self.asks_udp();
+        let multicast = self.options.transport == TransportChoice::Multicast;
         let patience = self.options.request_timeout;
         let Some((session, step)) = self.state.step() else { return };
         let offers = session.description.offers.iter().enumerate().skip(step.next);
@@ -31,6 +32,12 @@ impl BackendClient {
         step.next = place;
         let Some(offer) = session.description.offers.get(place) else { return };
         let track = offer.index;
+        if multicast {
+            let (uri, port) = (offer.uri.clone(), offer.port);
+            step.doing = Doing::Asking(Asked::Multicast);
+            self.send_setup(now, uri, Asked::Multicast, port);
+            return;
+        }
         if udp {
             step.doing = Doing::Binding { until: now + patience };
             self.udp_bound = true;
@@ -49,6 +56,10 @@ impl BackendClient {
     }
 
     pub(super) fn on_udp_bound(&mut self, now: Instant, track: usize, rtp_port: u16) {
+        if self.is_joining(track) {
+            self.on_joined(track);
+            return;
+        }
         let Some(uri) = self.bound_offer(track) else { return };
         if let Some((_, step)) = self.state.step_mut() {
             step.doing = Doing::Asking(Asked::Udp);
@@ -57,6 +68,10 @@ impl BackendClient {
     }
 
     pub(super) fn on_udp_bind_failed(&mut self, now: Instant, track: usize, why: String) {
+        if self.is_joining(track) {
+            self.lose(now, LostReason::Local { why });
+            return;
+        }
         if self.bound_offer(track).is_none() {
             return;
         }
@@ -89,19 +104,30 @@ impl BackendClient {
         self.keepalive.arm(now, timeout, &mut self.rng);
         let track = offer.index;
         let remote = match &path {
-            Path::Udp(udp) => udp.remote,
+            Path::Udp(udp) => udp.remote.map(|remote| (remote, udp.group)),
             Path::Interleaved { .. } => None,
         };
         let adding = matches!(self.state, State::Adding(..));
-        if let Some((session, step)) = self.state.step_mut() {
+        if let Some((session, _)) = self.state.step_mut() {
             session.id = id;
             session.timeout = timeout;
             session.tracks.push(Track { promised_ssrc: ssrc, ..Track::new(offer, path) });
             session.grown = adding;
-            step.advance();
         }
-        if let Some(Remote { rtp, rtcp }) = remote {
-            self.outputs.push_back(Output::ConnectUdp { track, rtp, rtcp });
+        match remote {
+            Some((remote, true)) => self.join(now, track, remote, response),
+            Some((Remote { rtp, rtcp }, false)) => {
+                self.outputs.push_back(Output::ConnectUdp { track, rtp, rtcp });
+                self.on_track_ready(track);
+            }
+            None => self.on_track_ready(track),
+        }
+    }
+
+    /// On to the next one.
+    pub(super) fn on_track_ready(&mut self, track: usize) {
+        if let Some((_, step)) = self.state.step_mut() {
+            step.advance();
         }
         self.event(Event::TrackReady { track });
     }
@@ -162,6 +188,7 @@ impl BackendClient {
                     _ => Some(Path::Interleaved { rtp, rtcp }),
                 }
             }
+            Asked::Multicast => self.group_path(granted.as_ref()),
             Asked::Udp => match (channels, granted) {
                 (Some(channels), _) => {
                     self.tolerate(Quirk::InterleavedInstead, || {
@@ -223,7 +250,7 @@ impl BackendClient {
             rtp: SocketAddr::new(host, rtp),
             rtcp: SocketAddr::new(host, rtcp),
         });
-        Some(Path::Udp(UdpPath { hosts: [peer, host], remote, learnt: false }))
+        Some(Path::Udp(UdpPath { hosts: [peer, host], remote, learnt: false, group: false }))
     }
 
     pub(super) fn on_setup_refused(

@@ -16,6 +16,7 @@ impl BackendClient {
     /// [`TrackChoice::Requested`] does it matter. One that is wanted while others play is set up
     /// beside them; one that is not wanted any more stays set up.
     pub fn want_tracks(&mut self, now: Now, tracks: impl IntoIterator<Item = usize>) {
+        self.latest = now.mono;
         if self.shut_down {
             return;
         }

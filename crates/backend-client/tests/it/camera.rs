@@ -82,6 +82,12 @@ pub(crate) enum Act {
 pub(crate) struct Camera {
     /// Takes connections.
     pub(crate) up: bool,
+    /// What the web server of a tunnel answers, one after the other; 200 when there are no more.
+    pub(crate) web: Vec<&'static str>,
+    /// It says nothing to the attempt to open a second connection.
+    pub(crate) no_post: bool,
+    /// What SETUP is answered with where multicast is asked for.
+    pub(crate) group: &'static str,
     /// Hosts where it is not.
     pub(crate) absent: Vec<String>,
     /// Says nothing to a connection attempt at all.
@@ -114,6 +120,9 @@ impl Default for Camera {
     fn default() -> Self {
         Self {
             up: true,
+            web: Vec::new(),
+            no_post: false,
+            group: "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001;ttl=7",
             absent: Vec::new(),
             mute: false,
             mute_shell: false,
@@ -162,6 +171,8 @@ impl Camera {
         self.always.clear();
         self.up = true;
         self.absent.clear();
+        self.web.clear();
+        self.no_post = false;
         self.mute = false;
         self.mute_shell = false;
         self.media = true;
@@ -220,6 +231,15 @@ impl Camera {
         }
     }
 
+    /// `None`: never.
+    pub(crate) fn answer_get(&mut self) -> Option<String> {
+        if self.web.is_empty() {
+            return Some("HTTP/1.0 200 OK\r\n\r\n".to_owned());
+        }
+        let answer = self.web.remove(0);
+        (!answer.is_empty()).then(|| format!("HTTP/1.0 {answer}\r\n\r\n"))
+    }
+
     fn obey(&mut self, request: &Request) -> String {
         let cseq = request.cseq();
         let head = format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n");
@@ -239,6 +259,11 @@ impl Camera {
                 });
                 self.tracks.retain(|(known, _)| *known != track);
                 self.tracks.push((track, channel));
+                if transport.contains("multicast") {
+                    let session = self.session;
+                    let group = self.group;
+                    return format!("{head}Session: {session}\r\nTransport: {group}\r\n\r\n");
+                }
                 let ports = if channel.is_none() { ";server_port=6000-6001" } else { "" };
                 format!("{head}Session: {}\r\nTransport: {transport}{ports}\r\n\r\n", self.session)
             }

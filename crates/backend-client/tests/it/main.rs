@@ -11,3 +11,4 @@ mod playing;
 mod quirks;
 mod rig;
 mod setting_up;
+mod transports;

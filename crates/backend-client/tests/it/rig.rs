@@ -2,12 +2,14 @@
 //! all in virtual time.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use backend_client::{
     BackendClient, Demand, Event, IdlePolicy, Input, LostReason, Options, Output, Phase,
 };
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use rtp_rtcp::{Now, NtpTime};
 use rtsp_proto::url::RtspUrl;
@@ -41,6 +43,17 @@ pub(crate) struct Rig {
     pub(crate) datagrams: Vec<(usize, bool, Bytes)>,
     pub(crate) udp_peers: Vec<(usize, SocketAddr, SocketAddr)>,
     pub(crate) binds: Vec<usize>,
+    /// The second connections asked for, and when.
+    pub(crate) posts: Vec<(Duration, String, u16)>,
+    post: Post,
+    /// What is left of the body that the POST said it has, once it has said so.
+    body: Option<usize>,
+    /// What came of a message in a POST's body.
+    encoded: String,
+    /// The heads of the requests to the web server.
+    pub(crate) web: Vec<String>,
+    /// Tracks, groups, senders and reach.
+    pub(crate) joins: Vec<(usize, SocketAddr, Option<IpAddr>, u8)>,
     pub(crate) closes: usize,
     pub(crate) closed_udp: usize,
     /// What the client has not taken out yet.
@@ -71,10 +84,21 @@ impl Seen {
     }
 }
 
+/// The second connection of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Post {
+    Closed,
+    Opening,
+    Open,
+}
+
 enum Mail {
     Bytes(Bytes),
+    /// From the web server.
+    Web(Bytes),
     Closed,
     Connected,
+    PostConnected,
     Refused,
 }
 
@@ -136,6 +160,12 @@ impl Rig {
             datagrams: Vec::new(),
             udp_peers: Vec::new(),
             binds: Vec::new(),
+            posts: Vec::new(),
+            post: Post::Closed,
+            body: None,
+            encoded: String::new(),
+            web: Vec::new(),
+            joins: Vec::new(),
             closes: 0,
             closed_udp: 0,
             inbox: BytesMut::new(),
@@ -291,12 +321,23 @@ impl Rig {
     fn deliver(&mut self, mail: Mail) {
         match mail {
             Mail::Bytes(bytes) => self.bytes(&bytes),
+            Mail::Web(bytes) => {
+                self.inbox.extend_from_slice(&bytes);
+                self.client.handle(self.now, Input::Stream(&mut self.inbox));
+                self.drain();
+            }
             Mail::Closed => self.close(),
             Mail::Connected => {
                 self.connected = true;
                 let local = "192.0.2.1:5000".parse().expect("an address");
                 let peer = PEER.parse().expect("an address");
                 self.handle(Input::Connected { local, peer });
+            }
+            Mail::PostConnected => {
+                if self.post == Post::Opening {
+                    self.post = Post::Open;
+                    self.handle(Input::PostConnected);
+                }
             }
             Mail::Refused => self.handle(Input::ConnectFailed { why: "refused".to_owned() }),
         }
@@ -317,6 +358,37 @@ impl Rig {
                 None => {}
             }
         }
+    }
+
+    /// The camera closes the second connection, right now.
+    pub(crate) fn end_post(&mut self) {
+        if self.post == Post::Open {
+            self.close_post();
+            self.handle(Input::PostClosed);
+        }
+    }
+
+    fn close_post(&mut self) {
+        self.post = Post::Closed;
+        self.body = None;
+        self.encoded.clear();
+    }
+
+    /// What came over the second connection: the head of the POST, then messages in base64.
+    fn posted(&mut self, bytes: &[u8]) {
+        assert_eq!(self.post, Post::Open, "sent without a POST");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        let Some(left) = &mut self.body else {
+            let length = text.split_once("Content-Length: ").expect("a length").1;
+            let length = length.split_once("\r\n").expect("a line").0;
+            self.body = Some(length.parse().expect("a number"));
+            self.web.push(text);
+            return;
+        };
+        *left = left.checked_sub(text.len()).expect("a body as long as was said");
+        self.encoded.push_str(&text);
+        let message = BASE64_STANDARD.decode(std::mem::take(&mut self.encoded)).expect("base64");
+        self.sent(&message);
     }
 
     fn disconnect(&mut self) {
@@ -369,6 +441,28 @@ impl Rig {
                 self.closes += 1;
                 self.disconnect();
             }
+            Output::ConnectPost { host, port, .. } => {
+                assert!(self.connected && self.post == Post::Closed, "a second POST");
+                self.posts.push((at, host, port));
+                self.post = Post::Opening;
+                if !self.camera.no_post {
+                    self.mail.push_back((self.now.mono + self.camera.delay, Mail::PostConnected));
+                }
+            }
+            Output::SendPost(bytes) => self.posted(&bytes),
+            Output::ClosePost => {
+                assert!(self.post != Post::Closed, "no POST to close");
+                self.close_post();
+            }
+            Output::JoinMulticast { track, group, rtp_port, source, ttl, .. } => {
+                self.joins.push((track, SocketAddr::new(group, rtp_port), source, ttl));
+                if self.no_ports {
+                    self.handle(Input::UdpBindFailed { track, why: "no route".to_owned() });
+                } else if !self.camera.mute_shell {
+                    self.bound.push(track);
+                    self.handle(Input::UdpBound { track, rtp_port });
+                }
+            }
             Output::BindUdp { track } => {
                 self.binds.push(track);
                 if self.no_ports {
@@ -396,6 +490,15 @@ impl Rig {
             return;
         }
         let text = String::from_utf8(bytes.to_vec()).expect("text");
+        if text.starts_with("GET ") && text.contains("x-sessioncookie") {
+            self.web.push(text);
+            if let Some(answer) = self.camera.answer_get() {
+                self.redirected |= !answer.starts_with("HTTP/1.0 200");
+                let at = self.now.mono + self.camera.delay;
+                self.mail.push_back((at, Mail::Web(Bytes::from(answer))));
+            }
+            return;
+        }
         if text.starts_with("RTSP/") {
             self.responses.push(text);
             return;

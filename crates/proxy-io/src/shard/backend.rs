@@ -106,6 +106,15 @@ impl Shard {
                     }
                 }
             }
+            Output::JoinMulticast { track, .. } => {
+                let why = "multicast backends are not supported".to_owned();
+                self.backend_input(now, id, Input::UdpBindFailed { track, why });
+            }
+            Output::ConnectPost { .. } => {
+                let why = "backends behind an HTTP tunnel are not supported".to_owned();
+                self.backend_input(now, id, Input::PostFailed { why });
+            }
+            Output::SendPost(_) | Output::ClosePost => {}
             Output::CloseUdp => {
                 if let Some(home) = self.homes.get_mut(&id) {
                     home.io.udp.clear();
