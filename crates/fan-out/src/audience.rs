@@ -140,7 +140,7 @@ impl<A: Copy> Audience<A> {
     /// over many logs.
     pub fn shrink_to(&mut self, bytes: usize) {
         while self.log.bytes() > bytes && self.log.front().is_some() {
-            self.evict_one();
+            self.evict_one(None);
         }
     }
 

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use crate::ReaderKey;
 use crate::batch::{EntryKind, MAX_DATAGRAM_BYTES, Run};
+use crate::event::DropCause;
 use crate::limits::FanOutLimits;
 use crate::live_point::LivePoint;
 use crate::log::{Entry, Log, Newest, Place};
@@ -348,7 +349,8 @@ impl<A: Copy> Burst<A> {
                 return Some(run);
             }
             for who in self.seats.who() {
-                shared.lose(who.key, run.skipped as u64, Duration::ZERO);
+                let (cause, behind) = (DropCause::TooLarge, Duration::ZERO);
+                shared.lose(who.key, run.skipped as u64, cause, behind);
             }
             self.pass(&run);
         }
@@ -448,7 +450,7 @@ impl<A: Copy> Burst<A> {
     fn count_lost(&self, packets: usize, shared: &mut Shared<'_>) {
         let behind = shared.log.span();
         for who in self.seats.who().iter().skip(self.done) {
-            shared.lose(who.key, packets as u64, behind);
+            shared.lose(who.key, packets as u64, DropCause::LogFull, behind);
         }
     }
 

@@ -63,11 +63,13 @@ pub enum AudienceEvent {
         /// log holds no key frame.
         unit: Option<Lag>,
     },
-    /// A blocked UDP socket group lost what became too old, for the readers not yet served.
+    /// A UDP socket group lost what became too old, for the readers not yet served.
     UdpDropped {
         /// The socket group.
         group: usize,
-        /// The age of the oldest packet dropped.
+        /// Why.
+        cause: DropCause,
+        /// How long the socket had been full, or how late the oldest packet dropped was.
         behind: Duration,
         /// Datagrams not sent, over all readers.
         packets: u64,
@@ -123,13 +125,40 @@ impl fmt::Display for AudienceEvent {
                 write!(f, "the key frame is {unit}: waits for the next one")
             }
             Self::NoBurst { unit: None, .. } => f.write_str("waits for a key frame, there is none"),
-            Self::UdpDropped { behind, packets, .. } => write!(
-                f,
-                "the UDP socket was full for {:.1} s: {packets} datagrams dropped",
-                behind.as_secs_f64()
-            ),
+            Self::UdpDropped { cause, behind, packets, .. } => {
+                let seconds = behind.as_secs_f64();
+                match cause {
+                    DropCause::SocketFull => {
+                        write!(f, "the UDP socket was full for {seconds:.1} s")
+                    }
+                    DropCause::Late => {
+                        write!(f, "the proxy was short of CPU and {seconds:.1} s late")
+                    }
+                    DropCause::LogFull => {
+                        write!(f, "the log is full, and readers over UDP are {seconds:.1} s behind")
+                    }
+                    DropCause::TooLarge => f.write_str("no datagram can be so large"),
+                }?;
+                write!(f, ": {packets} datagrams dropped")
+            }
         }
     }
+}
+
+/// Why readers over UDP lost something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DropCause {
+    /// The socket was full for longer than
+    /// [`FanOutLimits::udp_max_age`](crate::FanOutLimits::udp_max_age).
+    SocketFull,
+    /// The caller was later than [`FanOutLimits::lag_max_age`](crate::FanOutLimits::lag_max_age)
+    /// although the socket was not full.
+    Late,
+    /// The log exceeded its bounds.
+    LogFull,
+    /// Packets are larger than a datagram can be.
+    TooLarge,
 }
 
 /// Why a reader was cut.
@@ -173,10 +202,14 @@ const EVENTS_KEPT: usize = 4096;
 
 impl Events {
     pub(crate) fn push(&mut self, event: AudienceEvent) {
-        if let AudienceEvent::UdpDropped { group, behind, packets } = event
-            && let Some(AudienceEvent::UdpDropped { group: last, behind: oldest, packets: sum }) =
-                self.queue.back_mut()
-            && *last == group
+        if let AudienceEvent::UdpDropped { group, cause, behind, packets } = event
+            && let Some(AudienceEvent::UdpDropped {
+                group: last,
+                cause: before,
+                behind: oldest,
+                packets: sum,
+            }) = self.queue.back_mut()
+            && (*last, *before) == (group, cause)
         {
             *oldest = behind.max(*oldest);
             *sum += packets;

@@ -10,7 +10,7 @@
 mod offer;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rtp_rtcp::ExtSeq;
@@ -18,9 +18,12 @@ use smallvec::SmallVec;
 
 use crate::ReaderKey;
 use crate::batch::MAX_DATAGRAM_BYTES;
+use crate::blocked::Blocked;
 use crate::burst::{Bursts, Left};
+use crate::event::DropCause;
 use crate::join::UdpTracks;
-use crate::log::{Log, Newest, Place};
+use crate::limits::FanOutLimits;
+use crate::log::{Entry, Log, Newest, Place};
 use crate::seats::{Seat, Seats, Who};
 use crate::sending::{Chase, Sending};
 use crate::track::{TrackId, TrackMask};
@@ -38,6 +41,7 @@ pub(crate) struct Group<A> {
     bursts: Bursts<A>,
     /// Whether it is the turn of the chases.
     is_chase_turn: bool,
+    blocked: Blocked,
     pub(crate) offered: Option<offer::Offer>,
     pub(crate) max_segments: Option<usize>,
     members: usize,
@@ -91,12 +95,13 @@ impl<A: Copy> Group<A> {
     pub(crate) fn new() -> Self {
         Self {
             tracks: Vec::new(),
-            main: Sending { place: Place::at(0), done: 0, segments: 1 },
+            main: Sending::default(),
             greetings: VecDeque::new(),
             chases: Vec::new(),
             next_chase: 0,
             bursts: Bursts::new(),
             is_chase_turn: false,
+            blocked: Blocked::default(),
             offered: None,
             max_segments: None,
             members: 0,
@@ -126,6 +131,16 @@ impl<A: Copy> Group<A> {
     /// When there is something to send again for readers that are being brought to live.
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.bursts.wake
+    }
+
+    /// The socket took nothing of what was offered.
+    pub(crate) fn blocked(&mut self, now: Instant) {
+        self.blocked.begin(now);
+    }
+
+    /// The socket takes what is offered.
+    pub(crate) fn taken(&mut self, now: Instant, limits: &FanOutLimits) {
+        self.blocked.end(now, limits.lag_max_age);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -241,15 +256,20 @@ impl<A: Copy> Group<A> {
         }
     }
 
-    /// The oldest entry of the log is about to go: who still needs it loses it.
-    pub(crate) fn lose_oldest(&mut self, shared: &mut Shared<'_>) {
+    /// The oldest entry of the log is about to go: who still needs it loses it. `now` is there
+    /// unless the log has to shrink whatever its age.
+    pub(crate) fn lose_oldest(&mut self, now: Option<Instant>, shared: &mut Shared<'_>) {
         let base = shared.log.base();
         let Some(entry) = shared.log.get(base).filter(|_| self.members > 0) else { return };
-        let behind = shared.log.span();
+        let why = self.why_lost(now, entry, shared);
+        let (all, behind) = (entry.batch.len(), why.1);
         if self.main.place.pos <= base {
             self.offered = None;
+            if why.0 == DropCause::Late {
+                self.main.move_forward(shared.log, shared.video);
+            }
             let seats = self.tracks.get(entry.batch.track().index());
-            self.main.give_up(seats, entry, behind, shared);
+            self.main.give_up(seats, entry, all, why, shared);
         }
         for greeting in &self.greetings {
             let is_played = greeting.tracks.iter().any(|(track, ..)| *track == entry.batch.track());
@@ -257,7 +277,7 @@ impl<A: Copy> Group<A> {
             let waits = greeting.wait.contains(track) || greeting.has_burst(track);
             let is_due = greeting.joined <= base && !waits;
             if is_played && is_due && entry.is_media() {
-                shared.lose(greeting.key, entry.batch.len() as u64, behind);
+                shared.lose(greeting.key, all as u64, why.0, behind);
             }
         }
         let mut index = 0;
@@ -280,12 +300,31 @@ impl<A: Copy> Group<A> {
                 }
             } else {
                 let seats = is_wanted.then_some(&chase.seats);
-                chase.sending.give_up(seats, entry, behind, shared);
+                chase.sending.give_up(seats, entry, all, why, shared);
             }
         }
         for left in self.bursts.lose_oldest(shared) {
             self.offered = None;
             wait_for_key(&mut self.tracks, left);
+        }
+    }
+
+    /// Why readers that have not had `entry` lose it as the log lets it go, and how late it is.
+    fn why_lost(
+        &self,
+        now: Option<Instant>,
+        entry: &Entry,
+        shared: &Shared<'_>,
+    ) -> (DropCause, Duration) {
+        let Some(now) = now else { return (DropCause::LogFull, shared.log.span()) };
+        let blocked = self.blocked.within(entry.since, now);
+        let age = now.saturating_duration_since(entry.since);
+        if blocked > shared.limits.udp_max_age {
+            (DropCause::SocketFull, blocked)
+        } else if age > shared.limits.lag_max_age {
+            (DropCause::Late, age)
+        } else {
+            (DropCause::LogFull, shared.log.span())
         }
     }
 

@@ -30,6 +30,7 @@
 
 mod audience;
 mod batch;
+mod blocked;
 mod builder;
 mod burst;
 mod egress;
@@ -57,7 +58,7 @@ pub use batch::{
 };
 pub use builder::{Push, WireBatchBuilder};
 pub use egress::{Admit, Egress, MAX_SLICES};
-pub use event::{AudienceEvent, CutReason, Lag, ReaderStats};
+pub use event::{AudienceEvent, CutReason, DropCause, Lag, ReaderStats};
 pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, UdpTracks};
 pub use limits::FanOutLimits;
 pub use meter::Meter;

@@ -35,7 +35,9 @@ pub struct FanOutLimits {
     pub readers: usize,
     /// Segments of one GSO send, at most [`MAX_SEGMENTS`](crate::MAX_SEGMENTS).
     pub max_segments: usize,
-    /// What a blocked UDP socket has not taken for so long is dropped for the readers not served.
+    /// What a UDP socket that was full for so long has not taken is dropped for the readers not
+    /// served. Only the time counts that it was full: who is late because the caller is, is so up
+    /// to `lag_max_age`.
     pub udp_max_age: Duration,
     /// The youngest key unit that a reader with [`Start::Instant`](crate::Start::Instant) begins
     /// with, where the log has an older one within the next two bounds: players look at some 25

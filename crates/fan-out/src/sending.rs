@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::batch::Run;
-use crate::log::{Entry, Place};
+use crate::blocked::Blocked;
+use crate::event::DropCause;
+use crate::log::{Entry, Log, Place};
 use crate::seats::Seats;
-use crate::track::TrackId;
+use crate::track::{TrackId, TrackMask};
 use crate::udp::{MAX_DESTINATIONS, Shared};
 
 /// How far something has been sent: the run that begins at a place, and the destinations of that
@@ -16,6 +18,15 @@ pub(crate) struct Sending {
     pub(crate) done: usize,
     /// How many segments the run may have; constant while it goes to its destinations.
     pub(crate) segments: usize,
+    /// Media before it came too late.
+    pub(crate) drop_to: Place,
+}
+
+/// What lateness is measured by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lateness<'a> {
+    pub(crate) now: Instant,
+    pub(crate) blocked: &'a Blocked,
 }
 
 /// One track over a range of the log for some readers, until they meet their group.
@@ -40,7 +51,7 @@ impl<A: Copy> Chase<A> {
 
     pub(crate) fn next_run(
         &mut self,
-        now: Instant,
+        late: Lateness<'_>,
         shared: &mut Shared<'_>,
         main: &Sending,
         segments: usize,
@@ -55,7 +66,7 @@ impl<A: Copy> Chase<A> {
             let entry = shared.log.get(pos)?;
             let seats = self.wants(entry, pos).then_some(&self.seats);
             let waits_since = self.since.map_or(entry.since, |since| since.max(entry.since));
-            let run = self.sending.next_run(now, shared, seats, entry, waits_since, segments);
+            let run = self.sending.next_run(late, shared, seats, entry, waits_since, segments);
             if run.is_some() {
                 return run;
             }
@@ -85,7 +96,7 @@ impl Sending {
     /// `None` if it has moved on to another place.
     pub(crate) fn next_run<A: Copy>(
         &mut self,
-        now: Instant,
+        late: Lateness<'_>,
         shared: &mut Shared<'_>,
         seats: Option<&Seats<A>>,
         entry: &Entry,
@@ -100,13 +111,19 @@ impl Sending {
         if self.done == 0 {
             self.segments = segments;
         }
-        let packet = self.place.packet as usize;
-        let age = now.saturating_duration_since(waits_since);
-        let run = entry.batch.run_at(packet, self.segments);
         // A report is as true later, and BYE must not get lost.
-        let is_fresh = age <= shared.limits.udp_max_age || !entry.is_media();
-        let Some(run) = run.filter(|_| is_fresh) else {
-            self.give_up(seats, entry, age, shared);
+        if entry.is_media()
+            && let Some((cause, behind)) = self.too_late(late, shared, waits_since)
+        {
+            let is_reached = cause == DropCause::Late && self.drop_to.pos == self.place.pos;
+            let until = if is_reached { self.drop_to.packet as usize } else { entry.batch.len() };
+            self.give_up(seats, entry, until, (cause, behind), shared);
+            return None;
+        }
+        let packet = self.place.packet as usize;
+        let Some(run) = entry.batch.run_at(packet, self.segments) else {
+            let age = late.now.saturating_duration_since(waits_since);
+            self.give_up(seats, entry, entry.batch.len(), (DropCause::TooLarge, age), shared);
             return None;
         };
         if self.done >= count {
@@ -142,25 +159,57 @@ impl Sending {
         }
     }
 
-    /// Drops what is left of `entry`, counted for those in `seats` who would have got it.
+    /// Why media here is of no use any more, and how late it is.
+    fn too_late(
+        &mut self,
+        late: Lateness<'_>,
+        shared: &Shared<'_>,
+        waits_since: Instant,
+    ) -> Option<(DropCause, Duration)> {
+        let blocked = late.blocked.within(waits_since, late.now);
+        if blocked > shared.limits.udp_max_age {
+            return Some((DropCause::SocketFull, blocked));
+        }
+        let age = late.now.saturating_duration_since(waits_since);
+        if age > shared.limits.lag_max_age && self.place >= self.drop_to {
+            self.move_forward(shared.log, shared.video);
+        }
+        (self.place < self.drop_to).then_some((DropCause::Late, age))
+    }
+
+    /// The newest key unit that is ahead is next, or where there is none what comes from now on:
+    /// who is too late with one entry would be with the next as well.
+    pub(crate) fn move_forward(&mut self, log: &Log, video: TrackMask) {
+        let keys = video.iter().filter_map(|track| log.newest_key(track));
+        let ahead = keys.filter(|key| key.pos > self.place.pos).min();
+        self.drop_to = ahead.unwrap_or_else(|| Place::at(log.end())).max(self.drop_to);
+    }
+
+    /// Drops the packets of `entry` before `until`, counted for those in `seats` who would have got
+    /// them.
     pub(crate) fn give_up<A: Copy>(
         &mut self,
         seats: Option<&Seats<A>>,
         entry: &Entry,
-        behind: Duration,
+        until: usize,
+        (cause, behind): (DropCause, Duration),
         shared: &mut Shared<'_>,
     ) {
         let packet = self.place.packet as usize;
         let count = seats.map_or(0, |seats| seats.count(entry.batch.kind()));
-        if entry.is_media() && count > 0 && packet < entry.batch.len() {
-            let left = (entry.batch.len() - packet) as u64;
+        if entry.is_media() && count > 0 && packet < until {
+            let left = (until - packet) as u64;
             let run = entry.batch.run_at(packet, self.segments);
             let served = run.map_or(0, |run| (run.packets.end - packet) as u64);
             for (index, who) in seats.iter().flat_map(|seats| seats.who()).take(count).enumerate() {
                 let lost = if index < self.done { left.saturating_sub(served) } else { left };
-                shared.lose(who.key, lost, behind);
+                shared.lose(who.key, lost, cause, behind);
             }
         }
-        self.next_entry();
+        if until < entry.batch.len() {
+            self.place.packet = until as u32;
+        } else {
+            self.next_entry();
+        }
     }
 }

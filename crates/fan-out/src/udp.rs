@@ -7,7 +7,7 @@ use slab::Slab;
 use crate::ReaderKey;
 use crate::audience::{Audience, Reader, Slot};
 use crate::batch::Run;
-use crate::event::{AudienceEvent, CutReason, Events, Lag, ReaderStats};
+use crate::event::{AudienceEvent, CutReason, DropCause, Events, Lag, ReaderStats};
 use crate::limits::FanOutLimits;
 use crate::log::Log;
 use crate::seats::Who;
@@ -34,14 +34,18 @@ impl<A: Copy> Audience<A> {
     /// be something later although nothing is published: [`Audience::poll_timeout`] says when.
     ///
     /// Call [`Audience::udp_sent`] with what became of them and then this again. If the socket
-    /// is blocked, wait for it and call this again: the same is offered, but for what is older
-    /// than [`FanOutLimits::udp_max_age`] by then, which is dropped and counted. The caller may
-    /// stop between two calls at any time.
+    /// is full, call [`Audience::udp_blocked`], wait for it, and call this again: the same is
+    /// offered, but for what the full socket has kept for longer than
+    /// [`FanOutLimits::udp_max_age`] by then, which is dropped and counted. The caller may stop
+    /// between two calls at any time: what is late for that reason is sent late, and dropped
+    /// only beyond [`FanOutLimits::lag_max_age`], up to the newest key unit.
     pub fn udp_next(&mut self, now: Instant, group: usize) -> Option<UdpSend<'_, A>> {
         let (found, mut shared) = self.group(group);
         let found = found?;
         found.offered = found.offer(now, &mut shared);
         if found.offered.is_none() {
+            // Nothing waits for the socket, full or not.
+            found.taken(now, shared.limits);
             self.tidy_scratch();
         }
         self.groups.get(group)?.lend(&self.log, &self.scratch)
@@ -53,6 +57,13 @@ impl<A: Copy> Audience<A> {
         let (found, mut shared) = self.group(group);
         if let Some(found) = found {
             found.sent(now, &mut shared, sent, next_failed);
+        }
+    }
+
+    /// The socket took nothing of the last offer because it is full.
+    pub fn udp_blocked(&mut self, now: Instant, group: usize) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.blocked(now);
         }
     }
 
@@ -102,13 +113,19 @@ impl Shared<'_> {
     }
 
     /// Counts packets that a reader will not get any more, the oldest of them late by `behind`.
-    pub(crate) fn lose(&mut self, key: ReaderKey, packets: u64, behind: Duration) {
+    pub(crate) fn lose(
+        &mut self,
+        key: ReaderKey,
+        packets: u64,
+        cause: DropCause,
+        behind: Duration,
+    ) {
         if packets > 0 {
             if let Some(stats) = self.stats.get_mut(key.index as usize) {
                 stats.dropped += packets;
             }
             let group = self.number;
-            self.events.push(AudienceEvent::UdpDropped { group, behind, packets });
+            self.events.push(AudienceEvent::UdpDropped { group, cause, behind, packets });
         }
     }
 

@@ -34,7 +34,7 @@ impl<A: Copy> Audience<A> {
                     return;
                 }
             }
-            self.evict_one();
+            self.evict_one(Some(now));
         }
     }
 
@@ -66,11 +66,11 @@ impl<A: Copy> Audience<A> {
         }
     }
 
-    pub(super) fn evict_one(&mut self) {
+    pub(super) fn evict_one(&mut self, now: Option<Instant>) {
         for number in 0..self.groups.len() {
             let (group, mut shared) = self.group(number);
             if let Some(group) = group {
-                group.lose_oldest(&mut shared);
+                group.lose_oldest(now, &mut shared);
             }
         }
         self.log.evict();

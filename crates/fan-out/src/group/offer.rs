@@ -8,7 +8,7 @@ use crate::burst::{BurstOffer, Step};
 use crate::event::CutReason;
 use crate::log::{Entry, Log};
 use crate::seats::{Seats, Who};
-use crate::sending::{Chase, Sending};
+use crate::sending::{Chase, Lateness, Sending};
 use crate::udp::{Shared, UdpSend};
 
 /// What was offered last.
@@ -79,10 +79,9 @@ impl<A: Copy> Group<A> {
                 self.start_waiting(now, shared, entry);
             }
             let seats = self.tracks.get(entry.batch.track().index());
-            let waits_since = entry.since;
-            if let Some((run, count)) =
-                self.main.next_run(now, shared, seats, entry, waits_since, segments)
-            {
+            let late = Lateness { now, blocked: &self.blocked };
+            let run = self.main.next_run(late, shared, seats, entry, entry.since, segments);
+            if let Some((run, count)) = run {
                 return Some(Offer { side: Side::Main, count, run });
             }
         }
@@ -90,10 +89,11 @@ impl<A: Copy> Group<A> {
 
     fn offer_chase(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
         let segments = self.max_segments.unwrap_or(shared.limits.max_segments);
+        let late = Lateness { now, blocked: &self.blocked };
         for turn in 0..self.chases.len() {
             let index = (self.next_chase + turn) % self.chases.len();
             let Some(chase) = self.chases.get_mut(index) else { continue };
-            if let Some((run, count)) = chase.next_run(now, shared, &self.main, segments) {
+            if let Some((run, count)) = chase.next_run(late, shared, &self.main, segments) {
                 return Some(Offer { side: Side::Chase(index), count, run });
             }
         }
@@ -194,6 +194,9 @@ impl<A: Copy> Group<A> {
         next_failed: bool,
     ) {
         let Some(offer) = self.offered.take() else { return };
+        if sent > 0 || next_failed {
+            self.taken(now, shared.limits);
+        }
         if let Side::Burst(offer) = offer.side {
             self.is_chase_turn = false;
             self.bursts.sent(now, shared, &offer, sent, next_failed);

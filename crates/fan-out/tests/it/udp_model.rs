@@ -261,7 +261,10 @@ impl World {
                 }
             }
         }
-        self.stage.udp_sent(self.now, group, sent, failed);
+        match (sent, failed) {
+            (0, false) => self.stage.udp_blocked(self.now, group),
+            _ => self.stage.udp_sent(self.now, group, sent, failed),
+        }
         true
     }
 

@@ -57,7 +57,10 @@ impl Net {
             assert_eq!(to % 2 == 1, send.rtcp);
             self.arrived.entry(*to).or_default().extend(datagrams.iter().cloned());
         }
-        stage.udp_sent(now, group, sent, failed);
+        match (sent, failed) {
+            (0, false) => stage.udp_blocked(now, group),
+            _ => stage.udp_sent(now, group, sent, failed),
+        }
         Some(to)
     }
 

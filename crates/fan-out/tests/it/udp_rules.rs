@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceEvent, AudienceFull, CutReason, FanOutLimits, Join, MAX_GROUPS, Start,
-    TrackMask, WireBatch,
+    Audience, AudienceEvent, AudienceFull, CutReason, DropCause, FanOutLimits, Join, MAX_GROUPS,
+    Start, TrackMask, WireBatch,
 };
 
 use crate::source::{AUDIO, FIRST, Source, VIDEO, both, ms, origin, report};
@@ -199,6 +199,7 @@ fn a_blocked_socket_loses_what_is_older_than_200_ms_and_no_more() {
     stage.publish(t0, video.batch(t0, 3, 200));
     stage.publish(t0, WireBatch::report(VIDEO, &report(VIDEO, "bye"), t0));
     assert!(net.send(&mut stage, t0, 0, 1, false).is_some());
+    assert!(net.send(&mut stage, t0, 0, 0, false).is_some());
     let t1 = t0 + ms(100);
     stage.publish(t1, audio.batch(t1, 1, 100));
     let now = t0 + ms(201);
@@ -212,8 +213,77 @@ fn a_blocked_socket_loses_what_is_older_than_200_ms_and_no_more() {
     assert!((0..3).all(|reader| net.reports(reader, VIDEO) == ["bye"]));
     assert_eq!(
         events(&mut stage),
-        [AudienceEvent::UdpDropped { group: 0, behind: ms(201), packets: 11 }]
+        [AudienceEvent::UdpDropped {
+            group: 0,
+            cause: DropCause::SocketFull,
+            behind: ms(201),
+            packets: 11
+        }]
     );
+}
+
+#[test]
+fn a_proxy_that_is_late_sends_late_while_the_socket_has_room() {
+    let (t0, mut stage, mut net) = (origin(), stage(), Net::default());
+    let mut video = Source::new(VIDEO);
+    with_readers(&mut stage, t0, 100, Start::Live);
+    for picture in 0..50 {
+        let now = t0 + ms(40 * picture);
+        stage.publish(now, video.batch(now, 3, 100));
+        // The socket is full now and then, but never for long.
+        if picture % 10 == 5 {
+            net.send(&mut stage, now, 0, 0, false);
+            net.send(&mut stage, now + ms(30), 0, 1, false);
+        }
+    }
+    net.drain(&mut stage, t0 + ms(1999), 0);
+    assert!((0..100).all(|reader| net.media(reader, VIDEO) == numbers(0, 150)));
+    assert_eq!(events(&mut stage), []);
+}
+
+#[test]
+fn a_proxy_that_is_too_late_goes_on_with_the_newest_key_frame() {
+    for has_key in [true, false] {
+        let (t0, mut stage, mut net) = (origin(), stage(), Net::default());
+        let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+        let keys = with_readers(&mut stage, t0, 100, Start::Live);
+        let mut begins = 0;
+        for picture in 0..55 {
+            let now = t0 + ms(40 * picture);
+            if has_key && picture % 10 == 8 {
+                begins = video.next.0;
+                stage.publish(now, video.key(now, 3, 100));
+            } else {
+                stage.publish(now, video.batch(now, 3, 100));
+            }
+            stage.publish(now, audio.batch(now, 1, 100));
+            if picture == 0 {
+                net.send(&mut stage, now, 0, 64, false);
+            }
+        }
+        let now = t0 + ms(2400);
+        stage.publish(now, WireBatch::report(VIDEO, &report(VIDEO, "bye"), now));
+        net.drain(&mut stage, now, 0);
+        let next = video.next.0;
+        stage.publish(now, video.batch(now, 1, 100));
+        net.drain(&mut stage, now, 0);
+        let from = if has_key { begins } else { next };
+        let wanted: Vec<u64> = (from..=next).collect();
+        // The first run had gone to some.
+        assert_eq!(net.media(0, VIDEO), [numbers(0, 3), wanted.clone()].concat());
+        assert_eq!(net.media(99, VIDEO), wanted);
+        assert_eq!(net.media(99, AUDIO).len(), if has_key { 7 } else { 0 });
+        assert!((0..100).all(|reader| net.reports(reader, VIDEO) == ["bye"]));
+        let stats = *stage.stats(keys[99]).expect("it is here");
+        let told = events(&mut stage);
+        let [AudienceEvent::UdpDropped { cause, behind, packets, .. }] = told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(cause, DropCause::Late);
+        assert!((ms(2001)..=ms(2400)).contains(&behind), "{behind:?}");
+        assert_eq!(packets, stats.dropped * 100 - 64 * 3);
+        assert!(told[0].to_string().starts_with("the proxy was short of CPU and 2."));
+    }
 }
 
 #[test]

@@ -152,6 +152,7 @@ impl Shard {
                         continue;
                     }
                     SendOutcome::Blocked => {
+                        watch.audience.udp_blocked(now.mono, group);
                         sockets.wait(group, id, rtcp);
                         break;
                     }
