@@ -13,6 +13,7 @@ pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod reader;
+pub mod recording;
 pub mod relay;
 pub mod rtp;
 pub mod sockets;

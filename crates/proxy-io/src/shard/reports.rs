@@ -54,7 +54,10 @@ impl Shard {
 
     /// A datagram that came to one of our ports, from the port of one of this shard's sessions.
     pub(super) fn on_reader_datagram_here(&mut self, now: Now, from: SocketAddr, data: &[u8]) {
-        if let Some(session) = self.reporters.get(&from).copied() {
+        // What another shard passes on of an address that it did not know has no content.
+        if let Some(session) = self.reporters.get(&from).copied()
+            && !data.is_empty()
+        {
             self.on_reader_rtcp(now, session, data);
         }
     }
