@@ -13,9 +13,12 @@ use time_normalizer::{Timeline, TrackIndex};
 
 use crate::asks::Ask;
 use crate::description::Description;
+use crate::options::Packets;
 use crate::output::{Output, StreamEvent};
+use crate::parameters::{reframed, with_parameters};
 use crate::stream::Stream;
 use crate::track::Track;
+use crate::way::{Reframe, Reframing, Relay, Way};
 
 impl Stream {
     pub(crate) fn drain_client(&mut self, now: Now, udp: bool) {
@@ -75,20 +78,51 @@ impl Stream {
         }
     }
 
+    /// The description that readers get of what is to be told.
+    fn describe(&self, told: &Presentation) -> Description {
+        let backend = &self.options.backend;
+        // What is encrypted can be relayed to nobody before its keys are understood.
+        let allowed = |_: usize, media: &sdp::Media| backend.allows(media) && !media.is_encrypted();
+        Description::new(told, &self.name, &allowed, self.origin, self.versions)
+    }
+
+    /// The way through for a track, and whether its key frames can be told apart.
+    fn way(&self, media: &sdp::Media, told: &sdp::Media) -> (Box<dyn Way>, bool) {
+        let glancer = Glancer::new(&media.kind, media.main_format());
+        let knows_keys = glancer.knows_keys();
+        let way: Box<dyn Way> = match self.options.packets {
+            Packets::Relay => Box::new(Relay::new(glancer)),
+            Packets::Reframe => {
+                let chosen = Reframing {
+                    datagram: self.options.max_udp_payload,
+                    max_unit: self.options.max_unit,
+                    on_loss: self.options.on_loss,
+                };
+                Box::new(Reframe::new(media, told, knows_keys, chosen))
+            }
+        };
+        (way, knows_keys)
+    }
+
+    /// The parameters of a track's format have changed within the stream: who asks from now on is
+    /// told so. The tracks themselves are the same.
+    pub(crate) fn on_parameters(&mut self, index: usize, parameters: &[(&str, String)]) {
+        let Some(told) = &self.told else { return };
+        let told = with_parameters(told, index, parameters);
+        self.versions += 1;
+        self.description = Some(Arc::new(self.describe(&told)));
+        self.told = Some(told);
+    }
+
     fn on_described(&mut self, now: Now, presentation: &Presentation, tolerated: Vec<String>) {
         self.flush(now);
         self.versions += 1;
         self.set_up.clear();
-        let backend = &self.options.backend;
-        // What is encrypted can be relayed to nobody before its keys are understood.
-        let allowed = |_: usize, media: &sdp::Media| backend.allows(media) && !media.is_encrypted();
-        let description = Arc::new(Description::new(
-            presentation,
-            &self.name,
-            &allowed,
-            self.origin,
-            self.versions,
-        ));
+        let told = match self.options.packets {
+            Packets::Relay => presentation.clone(),
+            Packets::Reframe => reframed(presentation),
+        };
+        let description = Arc::new(self.describe(&told));
         for (index, slot) in self.tracks.iter_mut().enumerate() {
             if track_id(index).is_none_or(|track| description.track(track).is_none()) {
                 *slot = None;
@@ -100,16 +134,16 @@ impl Stream {
                 self.tracks.resize_with(index + 1, || None);
             }
             let Some(media) = presentation.media.get(index) else { continue };
-            let glancer = Glancer::new(&info.kind, media.main_format());
+            let way = self.way(media, told.media.get(index).unwrap_or(media));
             let feedback = key_frame_feedback(media);
             match self.tracks.get_mut(index) {
-                Some(Some(track)) if track.rate == info.clock_rate => track.set_format(glancer),
+                Some(Some(track)) if track.rate == info.clock_rate => track.set_format(way),
                 _ => {
                     let ssrc = Ssrc(self.rng.next() as u32);
                     let first = self.rng.next() as u16;
                     let clock = self.clock(now, info.track, info.clock_rate);
                     let track =
-                        Track::new(now, info.track, ssrc, first, info.clock_rate, clock, glancer);
+                        Track::new(now, info.track, ssrc, first, info.clock_rate, clock, way);
                     if let Some(slot) = self.tracks.get_mut(index) {
                         *slot = Some(track);
                     }
@@ -123,6 +157,7 @@ impl Stream {
         self.out.push_back(Output::Event(event));
         self.out.push_back(Output::Described(Arc::clone(&description)));
         self.description = Some(description);
+        self.told = Some(told);
         self.is_available = true;
         self.answer_waiting(now);
     }

@@ -1,5 +1,5 @@
-//! One proxied stream, without I/O: it pulls a backend when readers want it, relays its packets
-//! into wire batches with numbers and times that go on across backend sessions, and answers what
+//! One proxied stream, without I/O: it pulls a backend when readers want it, passes its packets on
+//! or makes them anew ([`Packets`]), into wire batches with numbers and times that go on across backend sessions, and answers what
 //! readers ask of it.
 //!
 //! A [`Stream`] knows readers by a number only. It publishes batches and hears demands; who sits
@@ -13,6 +13,7 @@ mod backend;
 mod description;
 mod options;
 mod output;
+mod parameters;
 mod readers;
 mod relay;
 mod reports;
@@ -21,10 +22,11 @@ mod set_up;
 mod status;
 mod stream;
 mod track;
+mod way;
 
 pub use asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
 pub use description::{Description, TrackInfo};
-pub use options::StreamOptions;
+pub use options::{OnLoss, Packets, StreamOptions};
 pub use output::{Output, StreamEvent};
 pub use status::{StreamState, StreamStatus, TrackStatus};
 pub use stream::Stream;

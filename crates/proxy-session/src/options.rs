@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use codec_framers::OnLoss;
 use rtp_rtcp::ReorderLimits;
 use time_normalizer::TimelineOptions;
 
@@ -26,6 +27,28 @@ pub struct StreamOptions {
     pub instant_max_bytes: usize,
     /// The audiences' [`fan_out::FanOutLimits::instant_max_age`]. Default 5 s.
     pub instant_max_age: Duration,
+    /// How packets go on to readers. Default as they came.
+    pub packets: Packets,
+    /// The largest UDP payload that is made, in bytes, RTP header and all; 1,400 at the most are
+    /// aimed at. Readers over TCP get the same packets. Of no effect on packets that go on as they
+    /// came. Default 1,472: what fits into an Ethernet frame over IPv4.
+    pub max_udp_payload: usize,
+    /// Which access units go on after packets were lost. Of no effect on packets that go on as
+    /// they came. Default all.
+    pub on_loss: OnLoss,
+    /// The bytes of an access unit that is put together; larger ones are dropped whole. Default
+    /// 16 MiB.
+    pub max_unit: usize,
+}
+
+/// How packets go on to readers.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Packets {
+    /// As they came, but for number, time and source.
+    #[default]
+    Relay,
+    /// Taken apart into access units, and put together again.
+    Reframe,
 }
 
 impl StreamOptions {
@@ -41,6 +64,10 @@ impl StreamOptions {
             max_readers: 10_000,
             instant_max_bytes: 4 << 20,
             instant_max_age: Duration::from_secs(5),
+            packets: Packets::default(),
+            max_udp_payload: 1_472,
+            on_loss: OnLoss::default(),
+            max_unit: codec_framers::MAX_UNIT,
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use backend_client::Demand;
 use bytes::Bytes;
-use fan_out::{Push, TrackId, WireBatch, WireBatchBuilder};
+use fan_out::{TrackId, WireBatch, WireBatchBuilder};
 use rtp_rtcp::{Now, RtcpPacket, RtpError, RtpPacket};
 
 use crate::output::{Output, StreamEvent};
 use crate::stream::Stream;
+use crate::way::Exit;
 
 /// Batches that wait for the reader that started the backend: its first picture may be among
 /// them, since media can overtake the answer to PLAY.
@@ -52,34 +53,13 @@ impl Stream {
     pub(crate) fn relay_track(&mut self, now: Now, index: usize) {
         while let Some(Some(track)) = self.tracks.get_mut(index) {
             let Some((seq, packet)) = track.pull(now.mono) else { return };
-            let (id, ssrc) = (track.id, track.ssrc);
-            let unit = (index, packet.header().timestamp);
-            let (seq, timestamp) = track.place(now, &mut self.timeline, seq, packet.header());
+            let Some(mut way) = track.take_way() else { return };
             if let Some(held) = &mut self.held {
                 held.first.get_or_insert(now);
             }
-            // A batch names one key unit: what follows that unit goes into the next.
-            let after_key = self.key_unit.is_some_and(|key| key != unit);
-            if self.building != Some(index) || after_key {
-                self.close_batch(now);
-                self.builder = self.builder_of(id);
-                self.building = Some(index);
-            }
-            let mut pushed = self.builder.push(packet.bytes(), seq, timestamp, ssrc);
-            if pushed == Push::Full {
-                if let Some(batch) = self.builder.finish(now.mono) {
-                    self.publish(batch);
-                }
-                pushed = self.builder.push(packet.bytes(), seq, timestamp, ssrc);
-            }
-            let Some(Some(track)) = self.tracks.get_mut(index) else { return };
-            if pushed == Push::Added {
-                if let Some(begin) = track.relayed(now, seq, timestamp, &packet) {
-                    self.builder.note_key(begin);
-                    self.key_unit = Some(unit);
-                }
-            } else {
-                self.on_too_large(index, packet.bytes().len());
+            way.take(seq, packet, &mut Exit::new(self, now, index));
+            if let Some(Some(track)) = self.tracks.get_mut(index) {
+                track.put_way_back(way);
             }
         }
     }
@@ -91,7 +71,7 @@ impl Stream {
         }
     }
 
-    fn on_too_large(&mut self, index: usize, bytes: usize) {
+    pub(crate) fn on_too_large(&mut self, index: usize, bytes: usize) {
         if let Some(Some(track)) = self.tracks.get_mut(index)
             && track.is_first_too_large()
         {
@@ -107,7 +87,7 @@ impl Stream {
         self.request_keys(now);
     }
 
-    fn close_batch(&mut self, now: Now) {
+    pub(crate) fn close_batch(&mut self, now: Now) {
         self.building = None;
         self.key_unit = None;
         if let Some(batch) = self.builder.finish(now.mono) {
@@ -123,7 +103,7 @@ impl Stream {
     }
 
     /// A batch for the readers, or for the first one as soon as it has joined.
-    fn publish(&mut self, batch: Arc<WireBatch>) {
+    pub(crate) fn publish(&mut self, batch: Arc<WireBatch>) {
         match &mut self.held {
             Some(held) if held.bytes < MAX_HELD_BYTES => {
                 held.bytes += batch.bytes_held();

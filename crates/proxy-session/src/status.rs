@@ -30,8 +30,19 @@ pub struct TrackStatus {
     pub lost: u64,
     /// Packets too large to be relayed, since the start.
     pub too_large: u64,
-    /// Packets that could not be read as RTP, since the start.
+    /// Packets that could not be read as RTP, or where they are taken apart, as their format
+    /// demands, since the start.
     pub malformed: u64,
+    /// Packets that went to readers as the backend made them, since the start.
+    pub relayed: u64,
+    /// Packets that were made here, since the start.
+    pub made: u64,
+    /// Access units above [`StreamOptions::max_unit`](crate::StreamOptions::max_unit), since the
+    /// description.
+    pub units_too_large: u64,
+    /// Access units that [`StreamOptions::on_loss`](crate::StreamOptions::on_loss) let not pass,
+    /// since the description.
+    pub units_dropped: u64,
 }
 
 /// What a stream is doing.

@@ -8,6 +8,7 @@ use backend_client::{BackendClient, Demand, Input};
 use fan_out::{Meter, TrackId, WireBatchBuilder};
 use rtp_rtcp::{ClockRate, Now, ReceiverSchedule, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
+use sdp::Presentation;
 use time_normalizer::{Timeline, TrackIndex};
 
 use crate::asks::ReaderId;
@@ -33,6 +34,8 @@ pub struct Stream {
     pub(crate) origin: u64,
     pub(crate) versions: u64,
     pub(crate) description: Option<Arc<Description>>,
+    /// What that was made of: the backend's description, with the formats that readers get.
+    pub(crate) told: Option<Presentation>,
     /// By place in the backend's description; a track keeps its numbers over new descriptions.
     pub(crate) tracks: Vec<Option<Track>>,
     /// The timeline's tracks, by media section and clock.
@@ -77,6 +80,7 @@ impl Stream {
             origin: rng.next() >> 1,
             versions: 0,
             description: None,
+            told: None,
             tracks: Vec::new(),
             clocks: Vec::new(),
             receiver_ssrc: Ssrc(rng.next() as u32),
@@ -214,12 +218,17 @@ impl Stream {
             .flatten()
             .map(|t| {
                 let (packets, lost) = t.packets_and_lost();
+                let held_back = t.way_status();
                 TrackStatus {
                     track: t.id,
                     packets,
                     lost,
                     too_large: t.too_large,
-                    malformed: t.malformed,
+                    malformed: t.malformed + held_back.unreadable,
+                    relayed: t.relayed,
+                    made: t.made,
+                    units_too_large: held_back.units_too_large,
+                    units_dropped: held_back.units_dropped,
                 }
             })
             .collect();

@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codec_framers::{Glancer, UnitStart, UnitTracker};
+use codec_framers::UnitStart;
 use fan_out::TrackId;
 use rtp_rtcp::{
     Admit, ClockRate, ExtSeq, InOrder, KeyFrameFeedback, KeyFrameRequest, Now, Reception, Reorder,
-    ReorderLimits, ReportSchedule, RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc,
+    ReorderLimits, ReportSchedule, RtpPacket, RtpTime, SenderInfo, Ssrc,
 };
 use time_normalizer::{MAX_TIMESTAMP_STEP, ReportPair, Timeline, TrackIndex};
 
-/// One track: reorder, time, glance, and the numbers that readers see.
+use crate::way::{Way, WayStatus};
+
+/// One track: reorder, time, the way through, and the numbers that readers see.
 #[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) id: TrackId,
@@ -21,8 +23,9 @@ pub(crate) struct Track {
     pub(crate) schedule: ReportSchedule,
     input: Input,
     reception: Reception,
-    glancer: Glancer,
-    units: UnitTracker,
+    /// How packets become those of readers; away while it is at work.
+    way: Option<Box<dyn Way>>,
+    knows_keys: bool,
     sequencer: Sequencer,
     /// How long after the instant that its timestamp stands for the last packet came.
     late: Duration,
@@ -44,6 +47,8 @@ pub(crate) struct Track {
     pub(crate) received_octets: u64,
     pub(crate) too_large: u64,
     pub(crate) malformed: u64,
+    pub(crate) relayed: u64,
+    pub(crate) made: u64,
 }
 
 /// A key unit that went out.
@@ -79,7 +84,7 @@ impl Track {
         first_seq: u16,
         rate: ClockRate,
         index: TrackIndex,
-        glancer: Glancer,
+        (way, knows_keys): (Box<dyn Way>, bool),
     ) -> Self {
         Self {
             id,
@@ -89,8 +94,8 @@ impl Track {
             schedule: ReportSchedule::seeded(now.mono, ssrc.0.into()),
             input: Input::Tcp(InOrder::new()),
             reception: Reception::new(rate),
-            glancer,
-            units: UnitTracker::new(),
+            way: Some(way),
+            knows_keys,
             sequencer: Sequencer::new(first_seq),
             late: Duration::ZERO,
             wish: None,
@@ -104,6 +109,8 @@ impl Track {
             received_octets: 0,
             too_large: 0,
             malformed: 0,
+            relayed: 0,
+            made: 0,
         }
     }
 
@@ -112,7 +119,7 @@ impl Track {
     pub(crate) fn restart(&mut self) {
         self.input = Input::Tcp(InOrder::new());
         self.reception = Reception::new(self.rate);
-        self.units = UnitTracker::new();
+        self.restart_way();
         self.sequencer.restart();
         self.late = Duration::ZERO;
     }
@@ -131,13 +138,31 @@ impl Track {
 
     /// How the backend lets itself be asked for key frames, if it does.
     pub(crate) fn set_feedback(&mut self, feedback: Option<KeyFrameFeedback>) {
-        self.wish = feedback.filter(|_| self.glancer.knows_keys()).map(KeyFrameRequest::new);
+        self.wish = feedback.filter(|_| self.knows_keys).map(KeyFrameRequest::new);
     }
 
     /// The format may have changed with a new description.
-    pub(crate) fn set_format(&mut self, glancer: Glancer) {
-        self.glancer = glancer;
-        self.units = UnitTracker::new();
+    pub(crate) fn set_format(&mut self, (way, knows_keys): (Box<dyn Way>, bool)) {
+        (self.way, self.knows_keys) = (Some(way), knows_keys);
+    }
+
+    fn restart_way(&mut self) {
+        if let Some(way) = &mut self.way {
+            way.restart();
+        }
+    }
+
+    /// The way through, for the time that it is at work; it is to be put back.
+    pub(crate) fn take_way(&mut self) -> Option<Box<dyn Way>> {
+        self.way.take()
+    }
+
+    pub(crate) fn put_way_back(&mut self, way: Box<dyn Way>) {
+        self.way = Some(way);
+    }
+
+    pub(crate) fn way_status(&self) -> WayStatus {
+        self.way.as_ref().map(|way| way.status()).unwrap_or_default()
     }
 
     /// Takes a packet from the backend; `false` where the window had no use for it.
@@ -157,6 +182,7 @@ impl Track {
             // Each counts from where it begins; what readers see goes on.
             self.input = input;
             self.sequencer.anchor = None;
+            self.restart_way();
         }
         let size = packet.bytes().len();
         self.received_octets += size as u64;
@@ -195,48 +221,56 @@ impl Track {
         self.wish.as_ref().and_then(KeyFrameRequest::poll_timeout)
     }
 
-    /// The number and the timestamp that a packet leaves with.
-    pub(crate) fn place(
+    /// The number that a packet leaves with which the backend gave this one.
+    pub(crate) fn number(&mut self, seq: ExtSeq) -> ExtSeq {
+        self.sequencer.map(seq)
+    }
+
+    /// The number of the next packet that is not the backend's own.
+    pub(crate) fn next_number(&self) -> ExtSeq {
+        self.sequencer.next
+    }
+
+    /// The timestamp that a packet or a unit leaves with which the backend stamped so.
+    pub(crate) fn stamp(
         &mut self,
         now: Now,
         timeline: &mut Timeline,
-        seq: ExtSeq,
-        header: &RtpHeader,
-    ) -> (ExtSeq, RtpTime) {
-        let seq = self.sequencer.map(seq);
-        let timestamp = timeline.stamp(now, self.index, header.ssrc, header.timestamp);
+        source: Ssrc,
+        timestamp: RtpTime,
+    ) -> RtpTime {
+        let timestamp = timeline.stamp(now, self.index, source, timestamp);
         self.late = self.since(now, timeline, timestamp);
-        (seq, timestamp)
+        timestamp
     }
 
-    /// A packet has gone out. Says where a key unit begins that is known to be one by it.
-    pub(crate) fn relayed(
+    /// A packet has gone out: so many bytes, of which so many are payload.
+    pub(crate) fn sent(
         &mut self,
         now: Now,
         seq: ExtSeq,
         timestamp: RtpTime,
-        packet: &RtpPacket,
-    ) -> Option<ExtSeq> {
-        let glance = self.glancer.look(packet.header(), packet.payload());
+        (bytes, payload): (usize, usize),
+    ) {
         self.sequencer.sent(seq);
         self.sent_packets = self.sent_packets.wrapping_add(1);
-        let octets = u32::try_from(packet.payload().len()).unwrap_or(u32::MAX);
+        let octets = u32::try_from(payload).unwrap_or(u32::MAX);
         self.sent_octets = self.sent_octets.wrapping_add(octets);
         self.schedule.on_media(now.mono);
         self.note_time(timestamp);
-        let begins = self.units.on_packet(seq, timestamp, glance);
-        self.bytes += packet.bytes().len() as u64;
-        if let Some(seq) = begins {
-            let key = KeyUnit { seq, timestamp, at: now.mono, before: self.bytes };
-            if let Some(before) = self.key.replace(key) {
-                self.keep(now.mono, before);
-            }
-            self.steps = (self.steps.1, 0);
-            if let Some(wish) = &mut self.wish {
-                wish.granted();
-            }
+        self.bytes += bytes as u64;
+    }
+
+    /// A key unit is known to begin with the packet that left with this number.
+    pub(crate) fn on_key(&mut self, now: Instant, seq: ExtSeq, timestamp: RtpTime) {
+        let key = KeyUnit { seq, timestamp, at: now, before: self.bytes };
+        if let Some(before) = self.key.replace(key) {
+            self.keep(now, before);
         }
-        begins
+        self.steps = (self.steps.1, 0);
+        if let Some(wish) = &mut self.wish {
+            wish.granted();
+        }
     }
 
     /// Timestamps go back and forth where there are B-frames.
@@ -292,7 +326,7 @@ impl Track {
         let (bytes, age) = limits;
         let mut found = None;
         let keys = self.key.iter().chain(self.older.iter().rev().flatten());
-        for key in keys.filter(|_| self.glancer.knows_keys()) {
+        for key in keys.filter(|_| self.knows_keys) {
             let is_near = self.bytes - key.before <= bytes as u64
                 && now.saturating_duration_since(key.at) <= age;
             if !is_near {
@@ -343,11 +377,13 @@ impl Track {
     /// Whom a request for a key frame is for: nobody before there is a packet to name the source
     /// by, nor while a key frame may just be arriving.
     fn asked_source(&self) -> Option<Ssrc> {
-        self.reception.ssrc().filter(|_| !self.units.awaits_picture())
+        let awaits_picture = self.way.as_ref().is_some_and(|way| way.awaits_picture());
+        self.reception.ssrc().filter(|_| !awaits_picture)
     }
 
     fn undecided(&self) -> Option<UnitStart> {
-        self.units.undecided().filter(|_| self.glancer.knows_keys())
+        let way = self.way.as_ref().filter(|_| self.knows_keys)?;
+        way.undecided(self.sequencer.next)
     }
 
     /// How long before `now` the instant lies that `timestamp` stands for.

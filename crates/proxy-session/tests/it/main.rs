@@ -10,6 +10,7 @@ mod keys;
 mod media;
 mod model;
 mod playing;
+mod reframe;
 mod relaying;
 mod reports;
 mod rig;

@@ -1,0 +1,359 @@
+//! Taken apart into access units, and put together again in packets of our own.
+
+use codec_framers::{
+    AccessUnit, AnyDepacketizer, AnyFramer, AnyPacketizer, Continuity, DepacketizeError,
+    Depacketizer, Framer, Limits, LossGate, OnLoss, Packet, Packetizer, Payload, UnitStart,
+};
+use rtp_rtcp::{ExtSeq, RtpPacket, RtpTime, Ssrc};
+use sdp::Media;
+
+use super::{Exit, Leaving, Way, WayStatus};
+
+/// What is chosen for packets that are made here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reframing {
+    /// The largest payload of a UDP datagram, in bytes: with the RTP header.
+    pub(crate) datagram: usize,
+    pub(crate) max_unit: usize,
+    pub(crate) on_loss: OnLoss,
+}
+
+/// Depacketizer, loss gate, framer and packetizer of one track.
+#[derive(Debug)]
+pub(crate) struct Reframe {
+    chosen: Reframing,
+    /// As the backend describes it.
+    media: Media,
+    depacketizer: AnyDepacketizer,
+    gate: LossGate,
+    framer: AnyFramer,
+    outgoing: Outgoing,
+    knows_keys: bool,
+    payload_types: PayloadTypes,
+    continuity: Continuity,
+    /// Packets missing before the next one that is taken apart.
+    lost: u32,
+    /// Packets missing before the next unit that leaves.
+    missing: u32,
+    /// Who sent what is being put together.
+    source: Option<Ssrc>,
+    /// The backend's timestamp of the unit that is arriving, where some of it has come.
+    arriving: Option<RtpTime>,
+    /// What the timeline added to the last unit's timestamp.
+    offset: Option<u32>,
+    /// The parameters that readers were told of, where they are not those of the backend.
+    told: Option<Vec<(&'static str, String)>>,
+    status: WayStatus,
+    /// Units that gates before the present one let not pass.
+    dropped_before: u64,
+    warned: Warned,
+}
+
+/// What has been told, once per track.
+#[derive(Clone, Copy, Default, Debug)]
+struct Warned {
+    unreadable: bool,
+    too_large: bool,
+}
+
+impl Reframe {
+    /// For a track that the backend describes as `media` and that readers are told of as `told`.
+    pub(crate) fn new(media: &Media, told: &Media, knows_keys: bool, chosen: Reframing) -> Self {
+        let format = told.main_format();
+        Self {
+            chosen,
+            media: media.clone(),
+            depacketizer: AnyDepacketizer::for_media(media, limits(chosen)),
+            gate: LossGate::new(chosen.on_loss),
+            framer: AnyFramer::for_format(&media.kind, media.main_format()),
+            outgoing: Outgoing {
+                packetizer: AnyPacketizer::for_format(&told.kind, format),
+                limit: chosen.datagram.min(DATAGRAM).saturating_sub(HEADER),
+                emitter: Emitter {
+                    payload_type: format.payload_type,
+                    bound: chosen.datagram.saturating_sub(HEADER),
+                    packet: Vec::new(),
+                    warned: false,
+                },
+            },
+            knows_keys,
+            payload_types: PayloadTypes::of(media),
+            continuity: Continuity::new(),
+            lost: 0,
+            missing: 0,
+            source: None,
+            arriving: None,
+            offset: None,
+            told: None,
+            status: WayStatus::default(),
+            dropped_before: 0,
+            warned: Warned::default(),
+        }
+    }
+
+    /// Passes on the units that are ready; the backend's timestamp of the last of them.
+    fn drain(&mut self, source: Ssrc, exit: &mut Exit<'_>) -> Option<RtpTime> {
+        let mut last = None;
+        while let Some(mut unit) = self.depacketizer.poll() {
+            last = Some(unit.timestamp);
+            let stamped = exit.stamp(source, unit.timestamp);
+            self.offset = Some(stamped.0.wrapping_sub(unit.timestamp.0));
+            unit.timestamp = stamped;
+            let Some(unit) = self.gate.admit(unit) else { continue };
+            let lost = unit.lost;
+            self.missing = self.missing.saturating_add(lost);
+            let Some(unit) = self.framer.frame(unit) else { continue };
+            if unit.key {
+                self.tell_parameters(exit);
+            }
+            self.send(&unit, exit);
+        }
+        last
+    }
+
+    fn send(&mut self, unit: &AccessUnit, exit: &mut Exit<'_>) {
+        // More is told no better, and readers may take it for another session.
+        let mut missing = self.missing.min(MAX_GAP);
+        if missing > 0 {
+            // What is held back comes before the gap.
+            self.outgoing.flush(exit);
+        }
+        let Outgoing { packetizer, limit, emitter } = &mut self.outgoing;
+        let mut is_key = unit.key;
+        let sent = packetizer.packetize(unit, *limit, &mut |payload| {
+            let begins_key = std::mem::take(&mut is_key);
+            emitter.emit(payload, std::mem::take(&mut missing), begins_key, exit);
+        });
+        match sent {
+            Ok(()) => self.missing = missing,
+            Err(error) => {
+                self.missing = self.missing.saturating_add(1);
+                self.status.unreadable += 1;
+                if !std::mem::replace(&mut self.warned.unreadable, true) {
+                    exit.warn(&format!("an access unit is left out, as all such will be: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Sees to it that who asks for a description is told of the parameter sets in force.
+    fn tell_parameters(&mut self, exit: &mut Exit<'_>) {
+        let is_stale = self.framer.parameter_sets_are_stale();
+        if !is_stale && self.told.is_none() {
+            return;
+        }
+        let parameters = self.framer.parameters();
+        if !parameters.is_empty() && self.told.as_ref() != Some(&parameters) {
+            exit.set_parameters(&parameters);
+            self.told = Some(parameters);
+        }
+    }
+
+    fn on_error(&mut self, error: DepacketizeError, exit: &mut Exit<'_>) {
+        match error {
+            // A loss, or a beginning in the middle.
+            DepacketizeError::Orphaned(_) => {}
+            DepacketizeError::UnitTooLarge { .. } => {
+                self.status.units_too_large += 1;
+                if !std::mem::replace(&mut self.warned.too_large, true) {
+                    exit.warn(&format!("{error} is dropped, as all such will be"));
+                }
+            }
+            _ => {
+                self.status.unreadable += 1;
+                if !std::mem::replace(&mut self.warned.unreadable, true) {
+                    exit.warn(&format!("a packet is left out, as all such will be: {error}"));
+                }
+            }
+        }
+    }
+}
+
+impl Way for Reframe {
+    fn take(&mut self, seq: ExtSeq, packet: RtpPacket, exit: &mut Exit<'_>) {
+        self.lost = self.lost.saturating_add(self.continuity.on_packet(seq));
+        if packet.is_padding_only() {
+            return;
+        }
+        let header = *packet.header();
+        match self.payload_types.kind(header.payload_type) {
+            PacketKind::Own => {}
+            // Their numbers are not those that readers see.
+            PacketKind::Repair => return,
+            PacketKind::Other => {
+                let timestamp = exit.stamp(header.ssrc, header.timestamp);
+                let leaving = Leaving {
+                    bytes: packet.bytes(),
+                    payload: packet.payload().len(),
+                    seq: exit.next_number(0),
+                    timestamp,
+                    relayed: true,
+                };
+                exit.send(&leaving);
+                return;
+            }
+        }
+        if let Some(before) = self.source.replace(header.ssrc)
+            && before != header.ssrc
+        {
+            self.depacketizer.flush();
+            self.drain(before, exit);
+        }
+        if self.outgoing.emitter.payload_type > MAX_PAYLOAD_TYPE {
+            // The description names none.
+            self.outgoing.emitter.payload_type = header.payload_type;
+        }
+        let packet = Packet::from_rtp(&packet, std::mem::take(&mut self.lost));
+        if let Err(error) = self.depacketizer.push(packet) {
+            self.on_error(error, exit);
+        }
+        match self.drain(header.ssrc, exit) {
+            Some(last) if last == header.timestamp => self.arriving = None,
+            Some(_) => self.arriving = Some(header.timestamp),
+            None => {
+                self.arriving.get_or_insert(header.timestamp);
+            }
+        }
+        // Nothing waits for packets to come.
+        self.outgoing.flush(exit);
+    }
+
+    fn restart(&mut self) {
+        self.depacketizer = AnyDepacketizer::for_media(&self.media, limits(self.chosen));
+        self.dropped_before += self.gate.dropped();
+        self.gate = LossGate::new(self.chosen.on_loss);
+        self.continuity = Continuity::new();
+        (self.lost, self.missing) = (0, 0);
+        (self.source, self.arriving, self.offset) = (None, None, None);
+    }
+
+    fn undecided(&self, next: ExtSeq) -> Option<UnitStart> {
+        let timestamp = RtpTime(self.arriving?.0.wrapping_add(self.offset?));
+        self.knows_keys.then_some(UnitStart { seq: next, timestamp })
+    }
+
+    fn awaits_picture(&self) -> bool {
+        false
+    }
+
+    fn status(&self) -> WayStatus {
+        WayStatus { units_dropped: self.dropped_before + self.gate.dropped(), ..self.status }
+    }
+}
+
+/// The packets that are made.
+#[derive(Debug)]
+struct Outgoing {
+    packetizer: AnyPacketizer,
+    /// What payloads are cut to, in bytes.
+    limit: usize,
+    emitter: Emitter,
+}
+
+impl Outgoing {
+    /// Sends what is held back: audio, of which every unit can be begun with.
+    fn flush(&mut self, exit: &mut Exit<'_>) {
+        let Self { packetizer, limit, emitter } = self;
+        packetizer.flush(*limit, &mut |payload| emitter.emit(payload, 0, true, exit));
+    }
+}
+
+/// What makes packets of payloads.
+#[derive(Debug)]
+struct Emitter {
+    payload_type: u8,
+    /// What payloads may have at the most where they can be cut, in bytes.
+    bound: usize,
+    /// The packet under construction.
+    packet: Vec<u8>,
+    /// Whether it was told that one is larger.
+    warned: bool,
+}
+
+impl Emitter {
+    fn emit(&mut self, payload: &Payload<'_>, missing: u32, begins_key: bool, exit: &mut Exit<'_>) {
+        if payload.len() > self.bound && !std::mem::replace(&mut self.warned, true) {
+            let (have, bound) = (payload.len() + HEADER, self.bound + HEADER);
+            exit.warn(&format!(
+                "the format cannot be cut: a packet of {have} bytes goes out whole, above \
+                 max_udp_payload = {bound}, as all such will"
+            ));
+        }
+        self.packet.clear();
+        let second = u8::from(payload.marker) << 7 | self.payload_type;
+        // Number, timestamp and source are written as it leaves.
+        self.packet.extend_from_slice(&[0x80, second, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        payload.append_to(&mut self.packet);
+        let seq = exit.next_number(missing);
+        let leaving = Leaving {
+            bytes: &self.packet,
+            payload: payload.len(),
+            seq,
+            timestamp: payload.timestamp,
+            relayed: false,
+        };
+        if exit.send(&leaving) && begins_key {
+            exit.key(seq, payload.timestamp);
+        }
+    }
+}
+
+/// What the payload types of one media section are.
+#[derive(Debug)]
+struct PayloadTypes {
+    own: u8,
+    /// Whether a packet of the track's own payload type has come. Cameras that send under another
+    /// number than they announce are understood all the same.
+    confirmed: bool,
+    /// The others that are listed, and whether they repair packets by number.
+    others: Vec<(u8, bool)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum PacketKind {
+    Own,
+    /// Retransmission or forward error correction.
+    Repair,
+    /// Such as comfort noise and telephone events.
+    Other,
+}
+
+impl PayloadTypes {
+    fn of(media: &Media) -> Self {
+        let own = media.main_format().payload_type;
+        let others = media.formats.iter().filter(|format| format.payload_type != own);
+        let repairs = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            name == "rtx" || name.ends_with("fec")
+        };
+        let others = others.map(|format| (format.payload_type, repairs(&format.encoding)));
+        Self { own, confirmed: false, others: others.collect() }
+    }
+
+    fn kind(&mut self, payload_type: u8) -> PacketKind {
+        if payload_type == self.own {
+            self.confirmed = true;
+            return PacketKind::Own;
+        }
+        let listed = self.others.iter().find(|(known, _)| *known == payload_type);
+        match listed {
+            Some((_, true)) => PacketKind::Repair,
+            None if !self.confirmed => PacketKind::Own,
+            _ => PacketKind::Other,
+        }
+    }
+}
+
+fn limits(chosen: Reframing) -> Limits {
+    Limits { max_unit: chosen.max_unit }
+}
+
+/// The largest number in seven bits.
+const MAX_PAYLOAD_TYPE: u8 = 127;
+/// Bytes of an RTP header without CSRCs and extension.
+const HEADER: usize = 12;
+/// The datagrams that are made if nothing smaller is asked for, in bytes: with IP, UDP and the
+/// headers of a tunnel or two they stay below an Ethernet's 1,500.
+const DATAGRAM: usize = 1_400;
+/// The longest gap in the numbers that stands for a loss.
+const MAX_GAP: u32 = 1_000;
