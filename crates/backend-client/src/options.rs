@@ -98,6 +98,14 @@ impl Options {
         }
     }
 
+    /// The same for the first source alone, to be tried beside a client that plays another: a
+    /// second client with these says by [`crate::Event::Described`] that the first source is well
+    /// again, and can play until the stream has changed over to it.
+    #[must_use]
+    pub fn first_only(&self) -> Self {
+        Self { alternates: Vec::new(), start_spread: Duration::ZERO, ..self.clone() }
+    }
+
     /// With no time so long that adding it to an instant could fail.
     pub(crate) fn bounded(mut self) -> Self {
         for time in [

@@ -11,6 +11,7 @@ mod requests;
 mod setup;
 mod tunnel;
 mod wanted;
+mod wishes;
 
 use std::collections::VecDeque;
 use std::mem::Discriminant;
@@ -31,7 +32,7 @@ use crate::keepalive::KeepAlive;
 use crate::quirk::QuirkCounts;
 use crate::rng::Rng;
 use crate::session::{Orphan, Session};
-use crate::state::{After, Doing, State};
+use crate::state::{Doing, State};
 use crate::{Demand, Event, Input, LostReason, Options, Output, Phase, Quirk, TransportChoice};
 
 /// One backend, pulled. See the [crate] for what a shell owes it.
@@ -213,106 +214,6 @@ impl BackendClient {
         client
     }
 
-    /// What those who read the stream want from now on.
-    pub fn set_demand(&mut self, now: Now, demand: Demand) {
-        self.latest = now.mono;
-        if self.shut_down {
-            return;
-        }
-        if demand == Demand::Playing {
-            self.lingers = None;
-        } else if self.demand == Demand::Playing {
-            // PLAY that is under way is for nobody already.
-            let flows = self.state.playing().is_some() && !self.options.linger.is_zero();
-            self.lingers = flows.then(|| now.mono + self.options.linger);
-        }
-        self.demand = demand;
-        self.advance(now.mono);
-    }
-
-    /// Whether readers wait for a backend that was lost. Then one that is not there is looked for
-    /// every [`Options::retry_held`]; waits after answers are as ever.
-    pub fn set_held(&mut self, now: Now, held: bool) {
-        self.latest = now.mono;
-        if self.shut_down {
-            return;
-        }
-        self.held = held;
-        if !held {
-            return;
-        }
-        let soon = self.backoff.earliest_held(&self.options).max(now.mono);
-        let patience = self.patience();
-        if let State::Waiting(retry) = &mut self.state
-            && retry.unreached
-        {
-            retry.at = retry.at.min(soon);
-        }
-        if let Link::Opening { until, since } = &mut self.link {
-            *until = (*until).min(*since + patience);
-        }
-    }
-
-    /// Ends the session and begins anew with the first source, if another is used.
-    pub fn return_to_first(&mut self, now: Now) {
-        self.latest = now.mono;
-        if self.backoff.source() == 0 || self.shut_down {
-            return;
-        }
-        self.backoff.return_to_first();
-        match &mut self.state {
-            State::Finished => {}
-            State::Waiting(retry) => {
-                *retry = self.backoff.at_once(now.mono, &self.options);
-            }
-            State::Leaving(After::Describe | After::SetUpAgain(_))
-            | State::Leaving(After::Wait(_)) => {
-                let retry = self.backoff.at_once(now.mono, &self.options);
-                self.state = State::Leaving(After::Wait(retry));
-            }
-            State::Leaving(After::Finish) => {}
-            _ => {
-                let retry = self.backoff.at_once(now.mono, &self.options);
-                self.depart(now.mono, After::Wait(retry), FAREWELL);
-            }
-        }
-    }
-
-    /// Which source is used or tried, from 0: [`Options::url`], then the alternates.
-    pub fn source(&self) -> usize {
-        self.backoff.source()
-    }
-
-    /// A reader asks for the stream: if an attempt is due later, it is made at once, but not
-    /// sooner than the least wait after the one before, nor while rejected credentials are kept
-    /// back.
-    pub fn retry_now(&mut self, now: Now) {
-        self.latest = now.mono;
-        if let State::Waiting(retry) = &mut self.state {
-            retry.at = retry.at.min(retry.not_before.max(now.mono));
-            if retry.at <= now.mono {
-                self.begin_attempt(now.mono);
-            }
-        }
-    }
-
-    /// Ends the session, if there is one, and the connection. Nothing follows but what is still to
-    /// be carried out; within a second [`Self::is_finished`] says so.
-    pub fn shutdown(&mut self, now: Now) {
-        self.latest = now.mono;
-        self.shut_down = true;
-        self.demand = Demand::Idle;
-        let now = now.mono;
-        match &mut self.state {
-            State::Finished => {}
-            State::Leaving(after) => {
-                *after = After::Finish;
-                self.exchanges.hurry(now + FAREWELL);
-            }
-            _ => self.depart(now, After::Finish, FAREWELL),
-        }
-    }
-
     /// Whether it is shut down and over.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
@@ -402,7 +303,10 @@ impl BackendClient {
             State::SettingUp(..) => self.binding_until(),
             State::Playing(session, play) | State::Adding(session, play, _) => {
                 let silence = self.silence_told_at().map(|(_, at)| at);
-                let lingers = self.lingers.filter(|_| self.demand < Demand::Playing);
+                // What is under way comes first, and has a deadline of its own.
+                let free = matches!(self.state, State::Playing(..)) && self.exchanges.is_idle();
+                let keepalive = keepalive.filter(|_| free);
+                let lingers = self.lingers.filter(|_| free && self.demand < Demand::Playing);
                 let bound = self.binding_until();
                 [keepalive, play.prove_by, self.silent_at(session, play), silence, lingers, bound]
                     .into_iter()

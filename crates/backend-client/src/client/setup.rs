@@ -94,14 +94,18 @@ impl BackendClient {
         let Some((session, step)) = self.state.step() else { return };
         let Doing::Asking(asked) = step.doing else { return };
         let Some(offer) = session.description.offers.get(step.next).cloned() else { return };
+        let (id, timeout) = self.granted_session(response);
+        if let Some((session, _)) = self.state.step_mut() {
+            session.id = id;
+            session.timeout = timeout;
+        }
+        self.keepalive.arm(now, timeout, &mut self.rng);
         let Some(path) = self.granted_path(response, asked) else {
             // It insists on what we cannot take: as good as refused.
             self.on_setup_refused(now, StatusCode::UNSUPPORTED_TRANSPORT, None);
             return;
         };
-        let (id, timeout) = self.granted_session(response);
         let ssrc = self.promised_ssrc(response.headers.get("Transport"));
-        self.keepalive.arm(now, timeout, &mut self.rng);
         let track = offer.index;
         let remote = match &path {
             Path::Udp(udp) => udp.remote.map(|remote| (remote, udp.group)),
@@ -109,8 +113,6 @@ impl BackendClient {
         };
         let adding = matches!(self.state, State::Adding(..));
         if let Some((session, _)) = self.state.step_mut() {
-            session.id = id;
-            session.timeout = timeout;
             session.tracks.push(Track { promised_ssrc: ssrc, ..Track::new(offer, path) });
             session.grown = adding;
         }

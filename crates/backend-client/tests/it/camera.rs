@@ -171,6 +171,7 @@ impl Camera {
         self.always.clear();
         self.up = true;
         self.absent.clear();
+        self.group = Self::default().group;
         self.web.clear();
         self.no_post = false;
         self.mute = false;
@@ -260,6 +261,9 @@ impl Camera {
                 self.tracks.retain(|(known, _)| *known != track);
                 self.tracks.push((track, channel));
                 if transport.contains("multicast") {
+                    let track = self.track(&request.uri);
+                    self.tracks.retain(|(known, _)| *known != track);
+                    self.tracks.push((track, None));
                     let session = self.session;
                     let group = self.group;
                     return format!("{head}Session: {session}\r\nTransport: {group}\r\n\r\n");

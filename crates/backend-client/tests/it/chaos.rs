@@ -2,12 +2,14 @@
 //!
 //! The rig itself asserts, at every step: one connection at a time, one request at a time unless
 //! the one before met its deadline or the session ends, no PLAY without demand, no attempt under
-//! the floor, always a timer, outputs bounded, and that time moves on.
+//! the floor, always a timer (but for an idle connection that was closed on purpose), one session at
+//! a time, one POST at a time and no longer than it said, outputs bounded, and that time moves on.
 
 use std::time::Duration;
 
-use backend_client::{Demand, Phase, TransportChoice};
+use backend_client::{Demand, IdlePolicy, Phase, Source, TrackChoice, TransportChoice};
 use proptest::prelude::*;
+use rtsp_proto::url::RtspUrl;
 
 use crate::camera::{Act, Camera, bye, frame, rtp};
 use crate::rig::{Rig, options, secs};
@@ -28,6 +30,14 @@ enum Step {
     UdpBlocked(bool),
     NoPorts(bool),
     Report(usize),
+    Held(bool),
+    Want(Vec<usize>),
+    ReturnToFirst,
+    EndPost,
+    Absent(Vec<&'static str>),
+    Web(&'static str),
+    NoPost(bool),
+    Group(&'static str),
     Shutdown,
 }
 
@@ -115,6 +125,27 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::UdpBlocked),
         1 => any::<bool>().prop_map(Step::NoPorts),
         1 => (0_usize..4).prop_map(Step::Report),
+        2 => any::<bool>().prop_map(Step::Held),
+        2 => prop::collection::vec(0_usize..3, 0..3).prop_map(Step::Want),
+        1 => Just(Step::ReturnToFirst),
+        1 => Just(Step::EndPost),
+        1 => prop::collection::vec(prop::sample::select(vec!["cam", "second"]), 0..3)
+            .prop_map(Step::Absent),
+        1 => prop::sample::select(vec![
+            "",
+            "200 OK",
+            "302 Found\r\nLocation: rtsp://elsewhere/",
+            "401 No\r\nWWW-Authenticate: Basic realm=\"r\"",
+            "500 No",
+        ])
+        .prop_map(Step::Web),
+        1 => any::<bool>().prop_map(Step::NoPost),
+        1 => prop::sample::select(vec![
+            "RTP/AVP;multicast;destination=232.1.1.1;port=5000-5001",
+            "RTP/AVP;multicast",
+            "RTP/AVP;unicast;server_port=1-2",
+        ])
+        .prop_map(Step::Group),
     ]
 }
 
@@ -137,42 +168,110 @@ fn take(rig: &mut Rig, step: Step) {
         Step::UdpBlocked(blocked) => rig.camera.udp_blocked = blocked,
         Step::NoPorts(none) => rig.no_ports = none,
         Step::Report(track) => rig.report(track),
+        Step::Held(held) => rig.set_held(held),
+        Step::Want(tracks) => rig.want(&tracks),
+        Step::ReturnToFirst => rig.return_to_first(),
+        Step::EndPost => rig.end_post(),
+        Step::Absent(hosts) => {
+            rig.camera.absent = hosts.into_iter().map(str::to_owned).collect();
+        }
+        Step::Web(answer) => rig.camera.web.push(answer),
+        Step::NoPost(none) => rig.camera.no_post = none,
+        Step::Group(group) => rig.camera.group = group,
         Step::Shutdown => rig.shutdown(),
     }
 }
 
-fn choice() -> impl Strategy<Value = TransportChoice> {
-    prop::sample::select(vec![TransportChoice::Auto, TransportChoice::Udp, TransportChoice::Tcp])
+/// How the client is set.
+#[derive(Clone, Debug)]
+struct Choices {
+    transport: TransportChoice,
+    idle: IdlePolicy,
+    linger: u64,
+    sources: bool,
+    requested: bool,
+    watched: bool,
+    spread: u64,
+    seed: u64,
 }
 
-fn begin(transport: TransportChoice, seed: u64) -> Rig {
+fn choices() -> impl Strategy<Value = Choices> {
+    let transports = vec![
+        TransportChoice::Auto,
+        TransportChoice::Auto,
+        TransportChoice::Udp,
+        TransportChoice::Tcp,
+        TransportChoice::Tcp,
+        TransportChoice::Multicast,
+        TransportChoice::Http,
+    ];
+    let idle = prop::sample::select(vec![IdlePolicy::KeepAlive, IdlePolicy::Close]);
+    let times = (prop::sample::select(vec![0, 10_000]), prop::sample::select(vec![0, 5_000]));
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.8));
+    (prop::sample::select(transports), idle, times, flags, any::<u64>()).prop_map(
+        |(transport, idle, (linger, spread), (sources, requested, watched), seed)| Choices {
+            transport,
+            idle,
+            linger,
+            sources,
+            requested,
+            watched,
+            spread,
+            seed,
+        },
+    )
+}
+
+fn begin(choices: &Choices) -> Rig {
     let mut options = options("rtsp://user:password@cam/live");
-    options.transport = transport;
+    options.transport = choices.transport;
+    options.idle = choices.idle;
+    options.linger = Duration::from_millis(choices.linger);
+    options.start_spread = Duration::from_millis(choices.spread);
+    if choices.sources {
+        let url = RtspUrl::parse("rtsp://second/live").expect("a URL");
+        options.alternates = vec![Source { url, credentials: None }];
+    }
+    if choices.requested {
+        options.tracks = TrackChoice::Requested;
+    }
+    if !choices.watched {
+        options.max_packet_gap = None;
+    }
     let pace = Duration::from_secs(1);
-    Rig::seeded(options, Camera { pace, ..Camera::default() }, seed)
+    Rig::seeded(options, Camera { pace, ..Camera::default() }, choices.seed)
+}
+
+/// What is under way may take its time, media may be missed for its time, and then comes the wait:
+/// one period of the back-off, of five minutes if credentials were rejected.
+fn flows_again_by(rig: &Rig, choices: &Choices) -> Duration {
+    let now = rig.now.mono;
+    let locked =
+        rig.client.locked_until().map_or(Duration::ZERO, |l| l.saturating_duration_since(now));
+    // Without a watch on silence it takes a session's timeout and three unanswered keep-alives.
+    let unwatched = if choices.watched { 0.0 } else { 100.0 };
+    locked + secs(30.0 + 45.0 + unwatched)
 }
 
 proptest! {
     #[test]
     fn whatever_happened_media_flows_once_the_backend_is_well(
-        transport in choice(),
-        seed in any::<u64>(),
+        choices in choices(),
         steps in prop::collection::vec(step(), 1..40),
     ) {
-        let mut rig = begin(transport, seed);
+        let mut rig = begin(&choices);
         for step in steps {
             take(&mut rig, step);
         }
         rig.camera.heal();
         rig.no_ports = false;
+        rig.want(&[0, 1]);
         rig.demand(Demand::Playing);
-        // What is under way may take its time, and so may the wait after it, of five minutes if
-        // credentials were rejected.
-        rig.run(secs(400.0));
+        rig.run(flows_again_by(&rig, &choices));
         let before = rig.packets();
         rig.run(secs(10.0));
         prop_assert_eq!(rig.client.state(), Phase::Playing, "{}", rig.dialogue());
-        prop_assert!(rig.packets() > before);
+        prop_assert!(rig.packets() > before, "{}", rig.dialogue());
         prop_assert_eq!(rig.client.failures(), 0);
         // Six connections at most belong to one attempt: redirects.
         let most = 6 * (2 + rig.elapsed().as_secs() as usize);
@@ -181,12 +280,11 @@ proptest! {
 
     #[test]
     fn whatever_happened_a_shutdown_is_over_within_a_second(
-        transport in choice(),
-        seed in any::<u64>(),
+        choices in choices(),
         before in prop::collection::vec(step(), 1..40),
         after in prop::collection::vec(step(), 0..5),
     ) {
-        let mut rig = begin(transport, seed);
+        let mut rig = begin(&choices);
         for step in before {
             take(&mut rig, step);
         }
@@ -200,5 +298,43 @@ proptest! {
         rig.run(secs(100.0));
         prop_assert!(rig.client.is_finished());
         prop_assert_eq!(rig.requests.len(), requests);
+    }
+}
+
+/// Each of these takes a thousand seconds, if virtual ones.
+fn fewer() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases / 8, ..usual }
+}
+
+proptest! {
+    #![proptest_config(fewer())]
+
+    #[test]
+    fn a_camera_that_never_gets_better_is_neither_hammered_nor_given_up(
+        choices in choices(),
+        acts in prop::collection::vec((method(), act()), 1..6),
+        held in any::<bool>(),
+    ) {
+        let mut rig = begin(&choices);
+        for (method, act) in acts {
+            rig.camera.set(method, act);
+        }
+        rig.want(&[0, 1]);
+        rig.demand(Demand::Playing);
+        rig.set_held(held);
+        rig.run(secs(600.0));
+        let (requests, connects) = (rig.requests.len(), rig.connects.len());
+        // One attempt in a second, of some ten requests, is the most that a held reader is worth;
+        // without one it is two attempts in a minute, or keep-alives of one that is up.
+        prop_assert!(requests <= 600 * 10, "{requests}");
+        prop_assert!(connects <= 6 * 602, "{connects}");
+        rig.set_held(false);
+        rig.run(secs(100.0));
+        let (requests, connects) = (rig.requests.len(), rig.connects.len());
+        rig.run(secs(300.0));
+        prop_assert!(rig.connects.len() - connects <= 6 * 60, "{}", rig.dialogue());
+        prop_assert!(rig.requests.len() - requests <= 300 * 5, "{}", rig.dialogue());
+        prop_assert!(!rig.client.is_finished());
     }
 }

@@ -218,3 +218,15 @@ fn a_reader_who_leaves_while_a_track_is_added_leads_to_pause() {
     rig.run(secs(1.0));
     assert_eq!((rig.dialogue().as_str(), ready(&rig)), ("DSPSZP", vec![0, 1]));
 }
+
+#[test]
+fn a_second_client_tells_that_the_first_source_is_well_again() {
+    let options = sources().first_only();
+    let absent = vec!["cam".to_owned()];
+    let mut rig = Rig::new(options, Camera { absent, ..Camera::default() });
+    rig.run(secs(100.0));
+    assert!(hosts(&rig).iter().all(|host| *host == "cam"));
+    rig.camera.absent.clear();
+    rig.until(Phase::Described);
+    assert_eq!(rig.count(|event| matches!(event, Event::Described { .. })), 1);
+}

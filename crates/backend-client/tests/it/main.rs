@@ -1,5 +1,6 @@
 //! The client against a scripted camera, in virtual time.
 
+mod asks;
 mod authentication;
 mod camera;
 mod chaos;

@@ -5,15 +5,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use backend_client::{
-    BackendClient, Demand, Event, IdlePolicy, Input, LostReason, Options, Output, Phase,
-};
+use backend_client::{BackendClient, Demand, Event, IdlePolicy, Input, Options, Output, Phase};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use rtp_rtcp::{Now, NtpTime};
+use rtsp_proto::session::SessionHeader;
 use rtsp_proto::url::RtspUrl;
-use rtsp_proto::{Decoder, Frame, Limits, Role};
+use rtsp_proto::{Decoder, Frame, Limits, Role, StatusCode};
 
 use crate::camera::{Camera, Reply, Request};
 
@@ -73,6 +72,8 @@ struct Seen {
     /// The connection as the client reads it.
     decoder: Decoder,
     stream: BytesMut,
+    /// The camera granted a session over this connection, and has not been asked to end it.
+    session: bool,
     /// The numbers of requests that were followed by another before they were answered.
     given_up: Vec<String>,
 }
@@ -80,7 +81,14 @@ struct Seen {
 impl Seen {
     fn new() -> Self {
         let decoder = Decoder::new(Limits::default(), Role::Client);
-        Self { at_once: 0, last_turn: None, decoder, stream: BytesMut::new(), given_up: Vec::new() }
+        Self {
+            at_once: 0,
+            last_turn: None,
+            decoder,
+            stream: BytesMut::new(),
+            session: false,
+            given_up: Vec::new(),
+        }
     }
 }
 
@@ -247,8 +255,14 @@ impl Rig {
             let cseq = response.cseq().map(|cseq| cseq.to_string());
             let Some((request, _)) = &self.under_way else { continue };
             let current = cseq.as_deref() == request.header("CSeq");
+            if response.status == StatusCode::SESSION_NOT_FOUND {
+                self.seen.session = false;
+            }
             let late = cseq.is_some_and(|cseq| self.seen.given_up.contains(&cseq));
             if current || !late {
+                let named = response.headers.get("Session").and_then(SessionHeader::parse);
+                let granted = response.status.is_success() && named.is_some();
+                self.seen.session |= granted && request.method == "SETUP";
                 self.under_way = None;
             }
         }
@@ -516,6 +530,9 @@ impl Rig {
                 before.method
             );
         }
+        let anew = request.method == "SETUP" && request.header("Session").is_none();
+        assert!(!(anew && self.seen.session), "a second session");
+        self.seen.session &= request.method != "TEARDOWN";
         assert!(request.method != "PLAY" || self.demand == Demand::Playing, "PLAY for nobody");
         let overdue = self.now.mono + self.request_timeout;
         if let Some((before, _)) = self.under_way.replace((request.clone(), overdue)) {
@@ -532,74 +549,5 @@ impl Rig {
                 Reply::Close => self.mail.push_back((at, Mail::Closed)),
             }
         }
-    }
-
-    // What tests ask.
-
-    /// The methods sent so far, one letter each but the first two: `D` DESCRIBE, `S` SETUP, `P`
-    /// PLAY, `Z` PAUSE, `T` TEARDOWN, `O` OPTIONS, `G` GET_PARAMETER, `E` SET_PARAMETER.
-    pub(crate) fn dialogue(&self) -> String {
-        self.requests
-            .iter()
-            .map(|(_, request)| match request.method.as_str() {
-                "DESCRIBE" => 'D',
-                "SETUP" => 'S',
-                "PLAY" => 'P',
-                "PAUSE" => 'Z',
-                "TEARDOWN" => 'T',
-                "OPTIONS" => 'O',
-                "GET_PARAMETER" => 'G',
-                "SET_PARAMETER" => 'E',
-                _ => '?',
-            })
-            .collect()
-    }
-
-    pub(crate) fn last(&self, method: &str) -> &Request {
-        let found = self.requests.iter().rev().find(|(_, request)| request.method == method);
-        &found.unwrap_or_else(|| panic!("no {method} in {}", self.dialogue())).1
-    }
-
-    pub(crate) fn losses(&self) -> Vec<(Duration, LostReason, Duration)> {
-        let lost = |(at, event): &(Duration, Event)| match event {
-            Event::Lost { reason, retry_in, .. } => Some((*at, reason.clone(), *retry_in)),
-            _ => None,
-        };
-        self.events.iter().filter_map(lost).collect()
-    }
-
-    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
-        self.events.iter().filter(|(_, event)| wanted(event)).count()
-    }
-
-    pub(crate) fn packets(&self) -> usize {
-        self.count(|event| matches!(event, Event::Packet { .. }))
-    }
-
-    pub(crate) fn warnings<'a>(&'a self) -> Vec<&'a str> {
-        let text = |(_, event): &'a (Duration, Event)| match event {
-            Event::Warning(text) => Some(text.as_str()),
-            _ => None,
-        };
-        self.events.iter().filter_map(text).collect()
-    }
-
-    /// Runs until it stands there, for at most a minute.
-    pub(crate) fn until(&mut self, phase: Phase) {
-        for _ in 0..6000 {
-            if self.client.state() == phase {
-                return;
-            }
-            self.run(Duration::from_millis(10));
-        }
-        panic!("{} instead of {phase} after {}", self.client.state(), self.dialogue());
-    }
-
-    /// A rig whose client plays.
-    pub(crate) fn playing(options: Options, camera: Camera) -> Self {
-        let mut rig = Self::new(options, camera);
-        rig.demand(Demand::Playing);
-        rig.until(Phase::Playing);
-        rig
     }
 }
