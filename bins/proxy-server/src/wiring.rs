@@ -1,9 +1,12 @@
 //! Settings as the parts of the proxy take them.
 
 use fan_out::{FanOutLimits, Start};
-use proxy_config::{Global, NtpChoice, Settings, StartChoice, StreamSettings, TransportChoice};
+use proxy_config::{
+    Global, NtpChoice, OnLossChoice, PacketsChoice, Settings, StartChoice, StreamSettings,
+    TransportChoice,
+};
 use proxy_io::{ProxyOptions, StreamSetup};
-use proxy_session::StreamOptions;
+use proxy_session::{OnLoss, Packets, StreamOptions};
 use rtp_rtcp::ReorderLimits;
 use rtsp_server::ServerOptions;
 use std::time::Duration;
@@ -100,6 +103,17 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
             NtpChoice::Backend => NtpSource::Backend,
         },
     };
+    session.packets = match options.packets {
+        PacketsChoice::Relay => Packets::Relay,
+        PacketsChoice::Reframe => Packets::Reframe,
+    };
+    session.max_udp_payload = options.max_udp_payload;
+    session.on_loss = match options.on_loss {
+        OnLossChoice::Pass => OnLoss::Pass,
+        OnLossChoice::DropUnit => OnLoss::DropUnit,
+        OnLossChoice::WaitKeyframe => OnLoss::WaitKeyframe,
+    };
+    session.max_unit = options.max_unit;
     let lag_max = u64::try_from(options.lag_max).unwrap_or(u64::MAX);
     StreamSetup {
         name: stream.name.clone(),

@@ -2,7 +2,7 @@
 
 use rtsp_proto::url::Scheme;
 
-use crate::settings::{Settings, StreamOptions, User};
+use crate::settings::{OnLossChoice, PacketsChoice, Settings, StreamOptions, User};
 
 /// The longest name of a stream.
 const MAX_NAME: usize = 200;
@@ -99,6 +99,10 @@ fn stream_options(options: &StreamOptions) -> Vec<(&'static str, &'static str)> 
         (
             options.lag_max_age > options.log_max_age,
             ("lag_max_age", "is more than `log_max_age`: what a reader lags behind has to be kept"),
+        ),
+        (
+            options.on_loss != OnLossChoice::Pass && options.packets == PacketsChoice::Relay,
+            ("on_loss", "only `packets = \"reframe\"` knows which frames are whole"),
         ),
     ];
     found.into_iter().filter_map(|(wrong, what)| wrong.then_some(what)).collect()

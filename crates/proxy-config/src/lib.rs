@@ -42,7 +42,7 @@ pub use check::check_stream_name;
 pub use error::{ConfigError, Problem};
 pub use example::example;
 pub use settings::{
-    Global, LevelChoice, Limits, Log, LogFormat, NtpChoice, Settings, StartChoice, StreamOptions,
-    StreamSettings, TransportChoice, User,
+    Global, LevelChoice, Limits, Log, LogFormat, NtpChoice, OnLossChoice, PacketsChoice, Settings,
+    StartChoice, StreamOptions, StreamSettings, TransportChoice, User,
 };
 pub use suggest::closest;

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::read::{Field, Raw};
-use crate::settings::{CLOCKS, FORMATS, Global, LEVELS, STARTS, StreamOptions, TRANSPORTS};
+use crate::settings::{
+    CLOCKS, FORMATS, Global, LEVELS, LOSSES, PACKETS, STARTS, StreamOptions, TRANSPORTS,
+};
 
 pub use crate::read::Rule;
 
@@ -257,6 +259,29 @@ pub const STREAM: &[Key<StreamOptions>] = &[
         Rule::Word(CLOCKS),
         "Whose time of day the reports to readers carry: this host's (proxy), or that of the \
          backend's own reports from the first one on."
+    ),
+    key!(
+        packets,
+        Rule::Word(PACKETS),
+        "How packets go on to readers: as they came (relay), or taken apart and put together \
+         again in packets of the size wanted (reframe)."
+    ),
+    key!(
+        max_udp_payload,
+        whole(256, 65_507),
+        "With packets = \"reframe\": the largest UDP payload that is made, in bytes, for readers over TCP too; \
+         1400 at the most are aimed at. Formats that cannot be cut go out whole."
+    ),
+    key!(
+        on_loss,
+        Rule::Word(LOSSES),
+        "With packets = \"reframe\": whether all frames go on after packets were lost (pass), only \
+         whole ones (drop-unit), or none until the next key frame (wait-keyframe)."
+    ),
+    key!(
+        max_unit,
+        size(64 * KIB, GIB),
+        "With packets = \"reframe\": how large a frame may be; larger ones are dropped."
     ),
     key!(
         start,

@@ -129,6 +129,14 @@ pub struct StreamOptions {
     pub max_ts_step: Duration,
     /// Whose time of day reports to readers carry. Default the proxy's.
     pub ntp: NtpChoice,
+    /// How packets go on to readers. Default as they came.
+    pub packets: PacketsChoice,
+    /// The largest UDP payload that is made where packets are made anew, in bytes. Default 1,472.
+    pub max_udp_payload: usize,
+    /// Which access units go on after a loss, where packets are made anew. Default all.
+    pub on_loss: OnLossChoice,
+    /// Bytes of an access unit that is put together. Default 16 MiB.
+    pub max_unit: usize,
     /// Where a reader begins. Default instant.
     pub start: StartChoice,
     /// Bytes that a reader is caught up with at the most. Default 4 MiB.
@@ -221,6 +229,30 @@ words! {
         Proxy = "proxy",
         /// The backend's, from its first report that tells one.
         Backend = "backend",
+    }
+}
+
+words! {
+    /// How packets go on to readers.
+    PacketsChoice, PACKETS {
+        /// As they came, but for number, time and source.
+        #[default]
+        Relay = "relay",
+        /// Taken apart into access units, and put together again.
+        Reframe = "reframe",
+    }
+}
+
+words! {
+    /// Which access units go on after packets were lost.
+    OnLossChoice, LOSSES {
+        /// All.
+        #[default]
+        Pass = "pass",
+        /// Whole ones.
+        DropUnit = "drop-unit",
+        /// None until the next key frame.
+        WaitKeyframe = "wait-keyframe",
     }
 }
 
@@ -370,6 +402,10 @@ impl Default for StreamOptions {
             reorder_ms: 100,
             max_ts_step: Duration::from_secs(1),
             ntp: NtpChoice::default(),
+            packets: PacketsChoice::default(),
+            max_udp_payload: 1472,
+            on_loss: OnLossChoice::default(),
+            max_unit: 16 << 20,
             start: StartChoice::default(),
             instant_max: 4 << 20,
             instant_max_age: Duration::from_secs(5),

@@ -267,6 +267,16 @@ fn the_credentials_of_a_url_go_before_those_of_the_options() {
 }
 
 #[test]
+fn what_a_loss_leads_to_is_chosen_only_where_packets_are_made_anew() {
+    let stream = "[streams.a]\nsource = \"rtsp://c/a\"\non_loss = \"drop-unit\"\n";
+    let error = load(stream).unwrap_err();
+    assert!(error.contains("streams.a.on_loss") && error.contains("reframe"), "{error}");
+    let settings = load(&format!("{stream}packets = \"reframe\"\n")).expect("good");
+    assert_eq!(settings.streams[0].options.on_loss, crate::OnLossChoice::DropUnit);
+    assert!(load(&format!("{stream}packets = \"auto\"\n")).is_err());
+}
+
+#[test]
 fn a_name_is_given_once() {
     let mut settings = load("[streams.a]\nsource = \"rtsp://c/a\"").expect("good");
     let source = settings.streams[0].source.clone();
