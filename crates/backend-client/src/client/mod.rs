@@ -204,6 +204,7 @@ impl BackendClient {
             shut_down: false,
             options,
         };
+        client.tell_odd_urls();
         if client.options.start_spread.is_zero() {
             client.begin_attempt(now.mono);
         } else {
@@ -394,6 +395,21 @@ impl BackendClient {
             (false, _) => usual,
             (true, false) => usual.min(HELD_CONNECT),
             (true, true) => usual.min(HELD_HANDSHAKE),
+        }
+    }
+
+    /// Passwords may hold what also ends a host: the operator is told how that was read.
+    fn tell_odd_urls(&mut self) {
+        for number in 0..=self.options.alternates.len() {
+            let (url, _) = self.options.source(number);
+            if url.odd_user_info {
+                let host = url.authority();
+                self.event(Event::Warning(format!(
+                    "in the URL of source {} all up to the last @ before {host} is read as user \
+                     name and password, though it holds / or #",
+                    number + 1
+                )));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod asks;
 mod authentication;
 mod camera;
+mod cameras;
 mod chaos;
 mod choices;
 mod describing;
