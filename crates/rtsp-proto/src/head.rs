@@ -112,7 +112,7 @@ impl Head {
     /// Whether its body ought to end with a line: a description, by its type or its first line.
     pub(crate) fn is_cut(&self, body: &[u8]) -> bool {
         let looks = body.trim_ascii_start().starts_with(b"v=0");
-        matches!(self, Self::Response(_))
+        matches!(self, Self::Response(response) if response.status.is_success())
             && (looks || (self.is_description() && !body.is_empty()))
             && !body.ends_with(b"\n")
     }

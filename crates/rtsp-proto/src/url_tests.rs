@@ -41,6 +41,7 @@ const CASES: &[Case] = &[
     // An `@` further back, where no host can follow it, belongs to the path.
     ("rtsp://cam/x@", None, "cam", 554, "/x@"),
     ("rtsp://cam/x?to=@/y", None, "cam", 554, "/x?to=@/y"),
+    ("rtsp://cam?to=me@a%20b", None, "cam", 554, "?to=me@a%20b"),
     ("rtsp://u:p@cam/x?mail=me@x.org&q=1", Some(("u", "p")), "cam", 554, "/x?mail=me@x.org&q=1"),
     ("rtsp://u:p@cam/x@(main)", Some(("u", "p")), "cam", 554, "/x@(main)"),
     // Where one can, it is read as written in the rule, and said aloud.

@@ -27,7 +27,7 @@ impl<'a> Authority<'a> {
             }
         }
         // Without a place for it: the error is about what stands where a host belongs.
-        let end = text.find('/').unwrap_or(text.len());
+        let end = text.find(['/', '?']).unwrap_or(text.len());
         let start = text.get(..end).and_then(|text| text.rfind('@')).map_or(0, |at| at + 1);
         Self::without_user_info(text.get(start..).unwrap_or_default())
     }

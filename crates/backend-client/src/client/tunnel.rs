@@ -177,6 +177,15 @@ impl BackendClient {
         }
     }
 
+    /// Takes back a PLAY that has not been sent; false if it has.
+    pub(super) fn recall_play(&mut self) -> bool {
+        let Link::Open(link) = &mut self.link else { return false };
+        let Some(tunnel) = &mut link.tunnel else { return false };
+        let before = tunnel.queue.len();
+        tunnel.queue.retain(|message| !message.starts_with(b"PLAY "));
+        tunnel.queue.len() < before
+    }
+
     pub(super) fn on_post_connected(&mut self) {
         let Link::Open(link) = &mut self.link else { return };
         let Some(tunnel) = &mut link.tunnel else { return };

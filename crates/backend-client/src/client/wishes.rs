@@ -4,7 +4,7 @@ use rtp_rtcp::Now;
 
 use super::{BackendClient, FAREWELL, Link};
 use crate::Demand;
-use crate::state::{After, State};
+use crate::state::{After, Play, Rest, State};
 
 impl BackendClient {
     /// What those who read the stream want from now on.
@@ -21,6 +21,19 @@ impl BackendClient {
             self.lingers = flows.then(|| now.mono + self.options.linger);
         }
         self.demand = demand;
+        if demand < Demand::Playing
+            && matches!(self.state, State::Starting(_))
+            && self.recall_play()
+        {
+            self.exchanges.abandon();
+            if let Some(session) = self.state.take_session() {
+                // One that has grown plays already.
+                self.state = match session.grown {
+                    true => State::Playing(session, Play { since: now.mono, prove_by: None }),
+                    false => State::Ready(session, Rest::Fresh),
+                };
+            }
+        }
         self.advance(now.mono);
     }
 

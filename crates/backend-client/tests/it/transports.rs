@@ -211,3 +211,18 @@ fn an_answer_that_is_no_http_is_said() {
     assert!(matches!(rig.losses()[0].1, LostReason::Protocol { .. }));
     assert_eq!(rig.client.state(), Phase::Waiting);
 }
+
+#[test]
+fn a_play_that_waits_for_a_second_connection_is_taken_back_when_the_reader_leaves() {
+    let mut rig = Rig::new(http(), Camera::default());
+    rig.demand(Demand::Ready);
+    rig.until(Phase::Ready);
+    rig.end_post();
+    rig.demand(Demand::Playing);
+    rig.demand(Demand::Idle);
+    rig.run(secs(1.0));
+    assert_eq!((rig.dialogue().as_str(), rig.client.state()), ("DSS", Phase::Ready));
+    rig.demand(Demand::Playing);
+    rig.until(Phase::Playing);
+    assert_eq!(rig.dialogue(), "DSSP");
+}
