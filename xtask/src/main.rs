@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod fuzz;
 mod test;
 mod tidy;
 mod tools;
@@ -33,6 +34,13 @@ const TASKS: &[Task] = &[
                 bare sending loop; `bench counts` and `bench load` are one of them alone, `bench \
                 micro` the hot paths in nanoseconds; `bench --help` tells more",
         run: bench::run,
+    },
+    Task {
+        name: "fuzz",
+        options: "SECONDS [--jobs N] [TARGET ..]",
+        about: "arbitrary bytes for each depacketizer, RTP, RTCP, RTSP and SDP, so long each; needs a C++ \
+                compiler",
+        run: fuzz::run,
     },
     Task {
         name: "tools",
