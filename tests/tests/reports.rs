@@ -53,7 +53,7 @@ fn reader_lines(proxy: &Proxy) -> Vec<String> {
     let (before, from) = (all().len(), proxy.process.stderr().all().len());
     proxy.process.signal(Signal::SIGUSR1);
     assert!(wait::until(SOON, || all().len() > before), "no status\n{}", proxy.log());
-    // The lines about readers come with it.
+    // What was refused follows.
     wait::pass(Duration::from_millis(100));
     let log = proxy.process.stderr().all();
     log.into_iter().skip(from).filter(|line| line.contains("reader")).collect()

@@ -22,8 +22,8 @@ good without serving it.
 const SIGNALS: &str = "
 Signals:
   USR1         logs what the media kept takes in memory (`log memory bytes=N
-               streams=N readers=N budget=N`), a line per stream and one per
-               reader that lags
+               streams=N readers=N budget=N`), a line per stream, one per reader
+               that lags, and one per reader with what it reports of its reception
   TERM, INT    end, with goodbyes to readers and backends
 ";
 

@@ -138,6 +138,15 @@ impl Proxy {
             // A shard that is too far behind to say how it is has said so in the log.
             let _full = self.bus.try_send(shard, Message::Status);
         }
+        let readers = self.readers();
+        for status in readers.iter().take(MAX_READER_LINES) {
+            let ReaderStatus { stream, peer, .. } = status;
+            let tool = status.tool.as_deref().unwrap_or("unknown");
+            tracing::info!(%stream, %peer, tool, "reader: {status}");
+        }
+        if readers.len() > MAX_READER_LINES {
+            tracing::info!(readers = readers.len() - MAX_READER_LINES, "further readers");
+        }
     }
 
     /// The readers that are playing, in no order. A shard that has not answered within a second
@@ -188,6 +197,8 @@ const UNKNOWN_MEMORY: usize = 256 << 20;
 const LEAST_BUDGET: usize = 4 << 20;
 /// How long the end may take altogether.
 const SHUTDOWN: Duration = Duration::from_millis(1900);
+/// Lines about readers in one status report.
+const MAX_READER_LINES: usize = 200;
 /// How long a shard may take to say how its readers are.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Between two looks at threads that are to end.

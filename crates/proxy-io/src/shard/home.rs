@@ -206,7 +206,7 @@ impl Shard {
             );
         }
         self.log_lagging(now);
-        self.log_readers(now);
+        self.log_refused_reports();
     }
 }
 

@@ -11,9 +11,6 @@ use super::reader::Session;
 use super::watch::Watch;
 use crate::status::{ReaderStatus, TrackReception};
 
-/// Lines about readers in one status report of a shard.
-const MAX_LINES: usize = 200;
-
 /// RTCP of readers that was of no use.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct RefusedReports {
@@ -106,16 +103,7 @@ impl Shard {
         playing.filter_map(status).collect()
     }
 
-    pub(super) fn log_readers(&self, now: Now) {
-        let statuses = self.reader_statuses(now);
-        for status in statuses.iter().take(MAX_LINES) {
-            let ReaderStatus { stream, peer, .. } = status;
-            let tool = status.tool.as_deref().unwrap_or("unknown");
-            tracing::info!(%stream, %peer, tool, "reader: {status}");
-        }
-        if statuses.len() > MAX_LINES {
-            tracing::info!(readers = statuses.len() - MAX_LINES, "further readers");
-        }
+    pub(super) fn log_refused_reports(&self) {
         for watch in self.watches.values() {
             let refused = watch.refused;
             if refused.malformed + refused.beyond > 0 {
