@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backend_client::Input;
 use fan_out::{Meter, TrackId};
-use proxy_session::{Output, Stream, StreamEvent};
+use proxy_session::{Output, Stream, StreamEvent, TrackStatus};
 use rtp_rtcp::Now;
 use time_normalizer::{RefitCause, TimeEvent};
 
@@ -187,8 +187,7 @@ impl Shard {
             let before = before.get(id).copied().unwrap_or(status.octets);
             let bits = status.octets.saturating_sub(before).saturating_mul(8) as f64;
             let mbit = (bits / seconds.max(0.001) / 1e4).round() / 100.0;
-            let packets: u64 = status.tracks.iter().map(|t| t.packets).sum();
-            let lost: u64 = status.tracks.iter().map(|t| t.lost).sum();
+            let sum = |of: fn(&TrackStatus) -> u64| status.tracks.iter().map(of).sum::<u64>();
             let span = self.watches.get(id).map(|watch| watch.audience.log_span());
             let span = span.unwrap_or_default();
             tracing::info!(
@@ -196,8 +195,11 @@ impl Shard {
                 state = status.state.as_str(),
                 codecs = %if status.codecs.is_empty() { "unknown" } else { &status.codecs },
                 mbit,
-                packets,
-                lost,
+                packets = sum(|t| t.packets),
+                lost = sum(|t| t.lost),
+                relayed = sum(|t| t.relayed),
+                made = sum(|t| t.made),
+                units_dropped = sum(|t| t.units_dropped + t.units_too_large),
                 readers = status.readers,
                 playing = status.playing,
                 log_bytes = home.meter.bytes(),
