@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rtsp_proto::auth::{Challenge, ChallengeVerdict, parse_challenges};
+use rtsp_proto::session::SessionHeader;
 use rtsp_proto::{Response, StatusCode};
 use sdp::Presentation;
 use std::sync::Arc;
@@ -53,6 +54,9 @@ impl BackendClient {
         if exchange.authorized {
             if let Some(auth) = &mut self.auth {
                 auth.on_accepted();
+                if let Some(info) = response.headers.get("Authentication-Info") {
+                    auth.on_info(info);
+                }
             }
             if status.is_success() {
                 self.backoff.on_accepted();
@@ -198,9 +202,18 @@ impl BackendClient {
         let no_packets = self.options.no_packets_after_play;
         let Some(mut session) = self.state.take_session() else { return };
         session.grown = false;
+        // Some say only here how long it lasts.
+        let header = response.headers.get("Session").and_then(SessionHeader::parse);
+        let timeout = header.and_then(|header| header.timeout);
+        let timeout = timeout.and_then(super::setup::sane_timeout);
+        let revealed = timeout.filter(|timeout| *timeout != session.timeout);
+        session.timeout = revealed.unwrap_or(session.timeout);
         let prove = doubtful && session.has_udp() && session.is_watched();
         let prove_by = prove.then(|| now + no_packets);
         self.state = State::Playing(session, Play { since: now, prove_by });
+        if revealed.is_some() {
+            self.rearm(now);
+        }
         self.note_rtp_info(response.headers.get("RTP-Info"));
         self.event(Event::Playing {});
     }
@@ -279,6 +292,9 @@ impl BackendClient {
     pub(super) fn session_forgotten(&mut self, now: Instant) {
         if let Some(session) = self.state.take_session() {
             self.close_udp();
+            if let Link::Open(link) = &mut self.link {
+                link.used = true;
+            }
             self.rest(now, session.description);
         }
     }

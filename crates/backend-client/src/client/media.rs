@@ -145,17 +145,13 @@ impl BackendClient {
             self.stats.malformed += 1;
             return;
         };
-        if self.is_stale(now, index, header.ssrc.0) {
+        if self.has_stale() && self.is_stale(now, index, header.ssrc.0) {
             self.stats.unwanted += 1;
             return;
         }
         let Some(session) = self.state.session_mut() else { return };
         let Some(track) = session.track_mut(index) else { return };
-        if track.promised_ssrc.is_some() || track.promised_seq.is_some() {
-            self.compare(index, &header);
-        }
-        let Some(session) = self.state.session_mut() else { return };
-        let Some(track) = session.track_mut(index) else { return };
+        let promised = (track.promised_ssrc.take(), track.promised_seq.take());
         if track.ssrc != Some(header.ssrc.0) {
             track.ssrc = Some(header.ssrc.0);
             track.ended = false;
@@ -166,6 +162,9 @@ impl BackendClient {
         session.last_packet = Some(now);
         if session.counts(weight) {
             session.last_counted = Some(now);
+        }
+        if promised != (None, None) {
+            self.compare(promised, &header);
         }
         self.backoff.on_media();
         self.redirects = 0;

@@ -49,9 +49,7 @@ impl BackendClient {
     }
 
     /// Looks at the first packet of a track after SETUP, or after PLAY.
-    pub(super) fn compare(&mut self, index: usize, header: &RtpHeader) {
-        let Some(track) = self.state.session_mut().and_then(|s| s.track_mut(index)) else { return };
-        let (ssrc, seq) = (track.promised_ssrc.take(), track.promised_seq.take());
+    pub(super) fn compare(&mut self, (ssrc, seq): (Option<u32>, Option<u16>), header: &RtpHeader) {
         if let Some(promised) = ssrc
             && promised != header.ssrc.0
         {
@@ -83,6 +81,10 @@ impl BackendClient {
         if fresh && !link.used && link.stale.len() < MAX_STALE && !link.stale.contains(&ssrc) {
             link.stale.push(ssrc);
         }
+    }
+
+    pub(super) fn has_stale(&self) -> bool {
+        matches!(&self.link, Link::Open(link) if !link.stale.is_empty())
     }
 
     /// Whether a packet belongs to such a session. A backend that uses one source for all its

@@ -155,13 +155,12 @@ impl BackendClient {
         let timeout = match header.timeout {
             None if old.is_some() => old_timeout,
             None => DEFAULT_TIMEOUT,
-            Some(seconds @ 1..=MAX_TIMEOUT) => Duration::from_secs(seconds.into()),
-            Some(seconds) => {
+            Some(seconds) => sane_timeout(seconds).unwrap_or_else(|| {
                 self.tolerate(Quirk::OddSessionTimeout, || {
                     format!("a session timeout of {seconds} s: 60 s is used")
                 });
                 DEFAULT_TIMEOUT
-            }
+            }),
         };
         (Some(header.id), timeout)
     }
@@ -340,6 +339,11 @@ fn is_about_state(status: StatusCode) -> bool {
             | StatusCode::AGGREGATE_OPERATION_NOT_ALLOWED
             | StatusCode::NOT_IMPLEMENTED
     )
+}
+
+/// What a session's timeout in seconds means, unless it cannot be meant.
+pub(super) fn sane_timeout(seconds: u32) -> Option<Duration> {
+    (1..=MAX_TIMEOUT).contains(&seconds).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// The lowest pair of channels that no track has.

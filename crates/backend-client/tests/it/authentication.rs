@@ -191,3 +191,18 @@ fn credentials_follow_a_redirect_to_another_host_where_that_is_wanted() {
     rig.until(Phase::Described);
     assert_eq!(authorized(&rig), [false, false, true]);
 }
+
+#[test]
+fn a_camera_that_renews_its_nonce_with_every_answer_is_not_refused() {
+    let renew = "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\
+                 Authentication-Info: nextnonce=\"two\"\r\nContent-Length: ";
+    let raw = format!("{renew}{}\r\n\r\n{}", crate::camera::SDP.len(), crate::camera::SDP);
+    let camera = Camera::default()
+        .once("DESCRIBE", Act::Answer(401, DIGEST))
+        .once("DESCRIBE", Act::Raw(raw));
+    let mut rig = rig(camera);
+    rig.demand(Demand::Ready);
+    rig.until(Phase::Ready);
+    let shown = rig.last("SETUP").header("Authorization").expect("credentials");
+    assert!(shown.contains("nonce=\"two\""), "{shown}");
+}

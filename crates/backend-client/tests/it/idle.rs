@@ -329,3 +329,14 @@ fn a_camera_that_closes_in_answer_to_a_keep_alive_is_described_again() {
     assert_eq!(rig.dialogue(), "DODOD");
     assert_eq!(rig.losses(), []);
 }
+
+#[test]
+fn a_timeout_that_only_play_reveals_governs_the_keep_alive() {
+    let raw = "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 1; timeout=10\r\n\r\n".to_owned();
+    let mut options = tcp();
+    options.max_packet_gap = None;
+    let camera = Camera { session: "1", ..Camera::default() }.once("PLAY", Act::Raw(raw));
+    let mut rig = Rig::playing(options, camera);
+    rig.run(secs(20.0));
+    assert!((4..=5).contains(&times(&rig, "OPTIONS").len()), "{}", rig.dialogue());
+}

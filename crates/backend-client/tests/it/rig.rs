@@ -523,6 +523,8 @@ impl Rig {
             let unfinished = !self.seen.stream.is_empty();
             assert!(
                 unfinished
+                    // Its time began when it was queued.
+                    || !self.posts.is_empty()
                     || [&request, before].iter().any(|r| r.method == "TEARDOWN")
                     || *overdue <= self.now.mono,
                 "{} while {} is under way",

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::digest::Proof;
 use super::{Challenge, Credentials, DigestChallenge};
 use crate::Method;
+use crate::params::{AuthPart, auth_parts};
 use crate::text::hex;
 
 /// Answers a server's challenges.
@@ -83,6 +84,25 @@ impl ClientAuth {
     /// right, and a later refusal means the nonce.
     pub fn on_accepted(&mut self) {
         self.refusals = 0;
+    }
+
+    /// The value of an `Authentication-Info` header (RFC 7616 section 3.5): a nonce for the next
+    /// request saves being refused with the one before.
+    pub fn on_info(&mut self, value: &str) {
+        let next = auth_parts(value).find_map(|part| match part {
+            AuthPart::Param { name, value } if name.eq_ignore_ascii_case("nextnonce") => {
+                Some(value)
+            }
+            _ => None,
+        });
+        if let (Answering::Digest { challenge, count, .. }, Some(next)) =
+            (&mut self.answering, next)
+            && !next.is_empty()
+            && challenge.nonce != next
+        {
+            next.clone_into(&mut challenge.nonce);
+            *count = 0;
+        }
     }
 
     /// The value of the `Authorization` header of the next request; `None` while nothing was asked

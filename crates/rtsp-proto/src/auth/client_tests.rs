@@ -147,3 +147,19 @@ fn debugging_output_has_no_password() {
     assert_eq!(challenged(&mut auth, &["Basic realm=\"x\""]), ChallengeVerdict::Retry);
     assert!(!format!("{auth:?}").contains("Circle"));
 }
+
+#[test]
+fn a_nonce_that_is_given_for_the_next_request_is_used_for_it() {
+    let mut auth = ClientAuth::new(Credentials::new("u", "p"), 1);
+    let challenge = "Digest realm=\"r\", nonce=\"one\", qop=\"auth\"";
+    assert_eq!(auth.on_challenge(&parse_challenges([challenge])), ChallengeVerdict::Retry);
+    let mut shown = || auth.authorize(&Method::Play, "rtsp://h/").unwrap();
+    assert!(shown().contains("nonce=\"one\"") && shown().contains("nc=00000002"));
+    auth.on_info("qop=auth, nextnonce=\"two\", rspauth=\"x\"");
+    let next = auth.authorize(&Method::Play, "rtsp://h/").unwrap();
+    assert!(next.contains("nonce=\"two\"") && next.contains("nc=00000001"), "{next}");
+    auth.on_info("nextnonce=\"\"");
+    auth.on_info("nextnonce=\"two\"");
+    let next = auth.authorize(&Method::Play, "rtsp://h/").unwrap();
+    assert!(next.contains("nonce=\"two\"") && next.contains("nc=00000002"), "{next}");
+}
