@@ -169,7 +169,11 @@ impl<A: Copy> Audience<A> {
             *stats = ReaderStats::default();
         }
         let wanted = join.tracks.intersect(join.transport.tracks());
-        let (wait, bursts) = self.begin(now, key, join.start, wanted);
+        let group = match &join.transport {
+            Transport::Tcp { .. } => None,
+            Transport::Udp { group, .. } => Some(*group),
+        };
+        let (wait, bursts) = self.begin(now, key, join.start, wanted, group);
         let reader = match join.transport {
             Transport::Tcp { channels } => {
                 self.tcp += 1;
@@ -219,11 +223,17 @@ impl<A: Copy> Audience<A> {
         key: ReaderKey,
         start: Start,
         mask: TrackMask,
+        group: Option<usize>,
     ) -> (TrackMask, SmallVec<[Newest; 1]>) {
         let mut wait = self.video;
         let mut bursts = SmallVec::new();
+        let is_busy =
+            group.and_then(|group| self.groups.get(group)).is_some_and(|group| group.is_busy(now));
         match start {
             Start::Live => wait = TrackMask::EMPTY,
+            Start::Instant if is_busy => {
+                self.events.push(AudienceEvent::Busy { reader: key });
+            }
             Start::KeyFrame => {}
             Start::Instant => {
                 let mut refused = None;

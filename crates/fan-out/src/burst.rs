@@ -3,13 +3,13 @@
 //! A burst is one track from a key unit on, for readers that joined before it began: with mapped
 //! timestamps, made in a scratch for each send, and paced, for a reader's socket buffer holds less
 //! than a key unit. It ends where its readers meet the group. Bursts are kept by the time at which
-//! they are due, so one of many costs as much as one alone.
+//! they are due, so one of many costs as much as one alone; first pictures go before the rest. Each
+//! costs what its reader would not cost live, so where the CPU does not last they end early.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use rtp_rtcp::ExtSeq;
+use rtp_rtcp::{ExtSeq, RtpHeader, RtpTime};
 use smallvec::SmallVec;
 
 use crate::ReaderKey;
@@ -23,8 +23,22 @@ use crate::sending::Sending;
 use crate::track::TrackId;
 use crate::udp::{MAX_DESTINATIONS, Shared, UdpSend};
 
-/// When a burst is due, and a number that no other one has.
-pub(crate) type Due = (Instant, u64);
+/// When a burst is due, those first whose readers have no picture yet, and a number that no other
+/// one has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Due {
+    phase: Phase,
+    at: Instant,
+    number: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Phase {
+    /// The first picture is under way: it costs little, and all is there to see.
+    Picture,
+    /// What follows it. It may wait for other readers' first pictures.
+    Rest,
+}
 
 /// The bursts of one socket group.
 #[derive(Debug)]
@@ -33,6 +47,8 @@ pub(crate) struct Bursts<A> {
     /// The newest burst of each track, which others may join until it begins.
     fresh: SmallVec<[(TrackId, Due); 1]>,
     count: u64,
+    /// None of them is due before this instant.
+    origin: Option<Instant>,
     /// None of them needs anything before this position.
     lowest: u64,
     /// When the first one is due, if nothing else was when this was last found out.
@@ -56,6 +72,10 @@ struct Burst<A> {
     reports_from: u64,
     /// Bits per second.
     rate: u64,
+    /// The timestamp of the first picture.
+    picture: Option<RtpTime>,
+    /// How much later than at its rate it goes on.
+    late: Duration,
 }
 
 /// Packets of one or more entries that leave in one send.
@@ -98,6 +118,11 @@ const RUN_PACKETS: usize = 16;
 /// to a reader far below the receive buffers that systems give by default (92 packets), and is
 /// more than timers are late.
 const MAKE_UP: Duration = Duration::from_millis(2);
+/// Who is so late with what follows the first picture goes on with the next key unit instead, with
+/// everyone: to bring many to live costs more than live does, and must not go on for ever.
+const LATE: Duration = Duration::from_secs(1);
+/// Where the first pictures of so many bursts wait for so long, more would only make it worse.
+const BUSY: (usize, Duration) = (64, Duration::from_millis(100));
 /// The shortest time over which a stream's own rate is taken: a key frame alone says nothing.
 const RATE_SPAN: Duration = Duration::from_secs(1);
 
@@ -116,6 +141,7 @@ impl<A: Copy> Bursts<A> {
             by_due: BTreeMap::new(),
             fresh: SmallVec::new(),
             count: 0,
+            origin: None,
             lowest: u64::MAX,
             wake: None,
         }
@@ -127,8 +153,7 @@ impl<A: Copy> Bursts<A> {
 
     /// The oldest position needed by any of them that was due after the instant `after`.
     pub(crate) fn needs(&self, after: Option<Instant>) -> Option<u64> {
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Included((after, 0)));
-        let bursts = self.by_due.range((from, Bound::Unbounded));
+        let bursts = self.by_due.iter().filter(|(due, _)| Some(due.at) >= after);
         bursts.map(|(_, burst)| burst.place.pos).min()
     }
 
@@ -157,6 +182,7 @@ impl<A: Copy> Bursts<A> {
         let mut seats = Seats::new();
         seats.push_live(seat);
         let due = self.insert(
+            Phase::Picture,
             at,
             Burst {
                 track: unit.track,
@@ -169,6 +195,8 @@ impl<A: Copy> Bursts<A> {
                 last: None,
                 reports_from: joined,
                 rate,
+                picture: None,
+                late: Duration::ZERO,
             },
         );
         self.lowest = self.lowest.min(unit.begins.pos);
@@ -176,8 +204,9 @@ impl<A: Copy> Bursts<A> {
         self.fresh.push((unit.track, due));
     }
 
-    fn insert(&mut self, at: Instant, burst: Burst<A>) -> Due {
-        let due = (at, self.count);
+    fn insert(&mut self, phase: Phase, at: Instant, burst: Burst<A>) -> Due {
+        let due = Due { phase, at, number: self.count };
+        self.origin = self.origin.filter(|_| !self.by_due.is_empty()).min(Some(at)).or(Some(at));
         self.count += 1;
         self.by_due.insert(due, burst);
         due
@@ -236,15 +265,16 @@ impl<A: Copy> Bursts<A> {
         segments: usize,
     ) -> Step<A> {
         self.wake = None;
-        while let Some(mut first) = self.by_due.first_entry() {
-            let due = *first.key();
-            if due.0 > now {
-                self.wake = Some(due.0);
+        while let Some(due) = self.first(now) {
+            if due.at > now {
+                let next = [self.first_of(Phase::Picture), self.first_of(Phase::Rest)];
+                self.wake = next.into_iter().flatten().map(|due| due.at).min();
                 break;
             }
-            let burst = first.get_mut();
+            let Some(burst) = self.by_due.get_mut(&due) else { break };
             let Some(run) = burst.next_run(shared, main, segments) else {
-                let (at, burst) = (burst.place.pos, first.remove());
+                let at = burst.place.pos;
+                let Some(burst) = self.by_due.remove(&due) else { break };
                 return Step::Arrived(burst.end(), at);
             };
             if burst.done < burst.seats.who().len() {
@@ -252,7 +282,7 @@ impl<A: Copy> Bursts<A> {
                 return Step::Send(BurstOffer { due, run, count });
             }
             // The last readers it was for have left.
-            self.end_run(now, due, &run);
+            self.end_run(now, shared.log, due, &run);
         }
         Step::Nothing
     }
@@ -291,17 +321,67 @@ impl<A: Copy> Bursts<A> {
         shared.count(who, (sent, failed), &run, skipped);
         burst.done += sent + failed;
         if burst.done >= burst.seats.who().len() {
-            self.end_run(now, offer.due, &offer.run);
+            self.end_run(now, shared.log, offer.due, &offer.run);
         }
     }
 
     /// The next one is due when this one's bytes have had their time.
-    fn end_run(&mut self, now: Instant, due: Due, run: &BurstRun) {
+    fn end_run(&mut self, now: Instant, log: &Log, due: Due, run: &BurstRun) {
         let Some(mut burst) = self.by_due.remove(&due) else { return };
+        burst.picture = burst.picture.or_else(|| burst.timestamp(log));
         burst.pass(run);
+        let is_whole = due.phase == Phase::Rest || burst.timestamp(log) != burst.picture;
+        let phase = if is_whole { Phase::Rest } else { Phase::Picture };
         let nanos = (run.bytes as u64).saturating_mul(8_000_000_000) / burst.rate;
-        let from = now.checked_sub(MAKE_UP).map_or(due.0, |earliest| earliest.max(due.0));
-        self.insert(from + Duration::from_nanos(nanos), burst);
+        let from = now.checked_sub(MAKE_UP).map_or(due.at, |earliest| earliest.max(due.at));
+        burst.late += from.saturating_duration_since(due.at);
+        self.insert(phase, from + Duration::from_nanos(nanos), burst);
+    }
+
+    /// Whether so many wait for their first picture that nobody else may begin with one.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        let (many, long) = BUSY;
+        let mut waiting = self.by_due.keys().take_while(|due| due.phase == Phase::Picture);
+        let longest = waiting.next().map(|due| now.saturating_duration_since(due.at));
+        longest.is_some_and(|longest| longest >= long) && waiting.nth(many - 2).is_some()
+    }
+
+    /// Takes those out that are too late and can go on with the key unit of `track` that begins at
+    /// `key`; what they lose is counted.
+    pub(crate) fn take_late(
+        &mut self,
+        track: TrackId,
+        key: Place,
+        shared: &mut Shared<'_>,
+    ) -> Vec<Seat<A>> {
+        let is_late = |burst: &Burst<A>| {
+            // A run that some have had is brought to an end, and live times are none before `until`.
+            let is_between = burst.done == 0 && burst.until <= key.pos && burst.place < key;
+            burst.track == track && burst.late > LATE && is_between
+        };
+        let due = self.by_due.iter().filter(|(_, burst)| is_late(burst)).map(|(due, _)| *due);
+        let due: Vec<Due> = due.collect();
+        let mut taken = Vec::new();
+        for burst in due.iter().filter_map(|due| self.by_due.remove(due)) {
+            let lost = burst.left_before(shared.log, key);
+            for who in burst.seats.who() {
+                shared.lose(who.key, lost, DropCause::Late, burst.late);
+            }
+            taken.extend(burst.end().1);
+        }
+        taken
+    }
+
+    /// The first one that is due, those first that have no picture yet; if none is, any.
+    fn first(&self, now: Instant) -> Option<Due> {
+        let pictures = self.first_of(Phase::Picture).filter(|due| due.at <= now);
+        pictures.or_else(|| self.first_of(Phase::Rest)).or_else(|| self.first_of(Phase::Picture))
+    }
+
+    fn first_of(&self, phase: Phase) -> Option<Due> {
+        let from = Due { phase, at: self.origin?, number: 0 };
+        let found = self.by_due.range(from..).next().map(|(due, _)| *due);
+        found.filter(|due| due.phase == phase)
     }
 }
 
@@ -355,6 +435,33 @@ impl<A: Copy> Burst<A> {
             self.pass(&run);
         }
         None
+    }
+
+    /// The timestamp of its next packet, if there is any yet.
+    fn timestamp(&self, log: &Log) -> Option<RtpTime> {
+        let of_track = |pos: &u64| {
+            log.get(*pos).is_some_and(|e| e.is_media() && e.batch.track() == self.track)
+        };
+        let is_left = |place: Place| {
+            log.get(place.pos).is_some_and(|e| (place.packet as usize) < e.batch.len())
+        };
+        let here = Some(self.place).filter(|place| of_track(&place.pos) && is_left(*place));
+        let place =
+            here.or_else(|| (self.place.pos + 1..log.end()).find(of_track).map(Place::at))?;
+        let packet = log.get(place.pos)?.batch.packet(place.packet as usize);
+        RtpHeader::parse(packet).ok().map(|header| header.timestamp)
+    }
+
+    /// How many packets of its track there are between its place and another.
+    fn left_before(&self, log: &Log, end: Place) -> u64 {
+        let entries = (self.place.pos..=end.pos).filter_map(|pos| Some((pos, log.get(pos)?)));
+        let entries = entries.filter(|(_, e)| e.is_media() && e.batch.track() == self.track);
+        let counts = entries.map(|(pos, entry)| {
+            let from = if pos == self.place.pos { self.place.packet as usize } else { 0 };
+            let until = if pos == end.pos { end.packet as usize } else { entry.batch.len() };
+            until.saturating_sub(from) as u64
+        });
+        counts.sum()
     }
 
     fn pass(&mut self, run: &BurstRun) {

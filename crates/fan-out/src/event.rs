@@ -63,6 +63,12 @@ pub enum AudienceEvent {
         /// log holds no key frame.
         unit: Option<Lag>,
     },
+    /// A reader that was to begin at once ([`Start::Instant`](crate::Start::Instant)) waits for
+    /// the next key frame: too many others wait for their first picture already.
+    Busy {
+        /// The reader.
+        reader: ReaderKey,
+    },
     /// A UDP socket group lost what became too old, for the readers not yet served.
     UdpDropped {
         /// The socket group.
@@ -84,7 +90,8 @@ impl AudienceEvent {
             | Self::Jumped { reader, .. }
             | Self::Recovered { reader, .. }
             | Self::Cut { reader, .. }
-            | Self::NoBurst { reader, .. } => Some(reader),
+            | Self::NoBurst { reader, .. }
+            | Self::Busy { reader } => Some(reader),
             Self::UdpDropped { .. } => None,
         }
     }
@@ -125,6 +132,9 @@ impl fmt::Display for AudienceEvent {
                 write!(f, "the key frame is {unit}: waits for the next one")
             }
             Self::NoBurst { unit: None, .. } => f.write_str("waits for a key frame, there is none"),
+            Self::Busy { .. } => {
+                f.write_str("too many begin at once: waits for the next key frame")
+            }
             Self::UdpDropped { cause, behind, packets, .. } => {
                 let seconds = behind.as_secs_f64();
                 match cause {

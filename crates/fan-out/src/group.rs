@@ -124,6 +124,11 @@ impl<A: Copy> Group<A> {
         greeted.chain(self.bursts.needs(after)).min()
     }
 
+    /// Whether nobody else should begin with a key unit long past.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.bursts.is_busy(now)
+    }
+
     pub(crate) fn has_bursts(&self) -> bool {
         !self.bursts.is_empty()
     }

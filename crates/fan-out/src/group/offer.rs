@@ -120,10 +120,13 @@ impl<A: Copy> Group<A> {
     fn start_waiting(&mut self, now: Instant, shared: &mut Shared<'_>, entry: &Entry) {
         let track = entry.batch.track();
         let Some(key) = entry.key.filter(|key| key.pos >= shared.log.base()) else { return };
-        let Some(seats) = self.tracks.get_mut(track.index()).filter(|seats| seats.has_waiting())
-        else {
+        let Some(seats) = self.tracks.get_mut(track.index()) else { return };
+        for seat in self.bursts.take_late(track, key, shared) {
+            seats.push_waiting(seat);
+        }
+        if !seats.has_waiting() {
             return;
-        };
+        }
         let begun = shared.log.get(key.pos);
         let Some(begins) = begun.and_then(|begun| begun.batch.ext_seq(key.packet as usize)) else {
             return;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fan_out::{Audience, AudienceEvent, FanOutLimits, Join, Start, TrackMask};
+use fan_out::{Audience, AudienceEvent, DropCause, FanOutLimits, Join, Start, TrackMask};
 use rtp_rtcp::ExtSeq;
 
 use crate::source::{AUDIO, Source, VIDEO, both, check_mapping, ms, origin, report};
@@ -315,6 +315,101 @@ fn readers_that_join_before_it_begins_share_a_catch_up() {
     // 144 packets in runs of 13 to 64 readers at a time, and the picture that came meanwhile.
     assert!(offers < 12 * 8 + 2 * 8 + 16, "{offers}");
     assert!((0..500).all(|reader| got(&net, reader).len() == 144));
+}
+
+/// Serves group 0 for so many milliseconds by a machine that sends `offers` times within each.
+fn serve_slowly(camera: &mut Camera, net: &mut Net, millis: u64, offers: usize) {
+    let began = camera.now;
+    for now in (0..millis).map(|millis| began + ms(millis)) {
+        if camera.stage.poll_timeout().is_some_and(|due| due <= now) {
+            camera.stage.handle_timeout(now);
+        }
+        for _ in 0..offers {
+            net.send(&mut camera.stage, now, 0, usize::MAX, false);
+        }
+    }
+}
+
+#[test]
+fn first_pictures_go_before_what_follows_those_of_others() {
+    let mut camera = Camera::after(FanOutLimits::default(), 75);
+    let mut net = Net::default();
+    // Each takes 27 slices or more, and there are ten from one to the next.
+    for reader in 0..30 {
+        camera.stage.join(camera.now, udp(reader, 0, both(), Start::Instant)).expect("room");
+        serve_slowly(&mut camera, &mut net, 1, 1);
+        assert!(got(&net, reader).len() >= 4, "{reader}");
+        serve_slowly(&mut camera, &mut net, 10, 1);
+        camera.now += ms(10);
+    }
+    assert!((0..30).any(|reader| got(&net, reader).len() < 100));
+    camera.catch_up(&mut net);
+    let all = numbers(crate::source::FIRST, camera.video.next);
+    assert!((0..30).all(|reader| got(&net, reader) == all));
+}
+
+#[test]
+fn catch_ups_that_never_end_are_left_for_the_next_key_frame() {
+    let mut camera = Camera::after(FanOutLimits::default(), 40);
+    let mut net = Net::default();
+    for reader in 0..30 {
+        camera.stage.join(camera.now, udp(reader, 0, both(), Start::Instant)).expect("room");
+        net.drain(&mut camera.stage, camera.now, 0);
+    }
+    // Less than one offer for each within 40 ms, and there is more to send all the time.
+    for picture in 0..60 {
+        serve_slowly(&mut camera, &mut net, 20, 1);
+        if picture == 5 {
+            // Nobody is late enough yet.
+            camera.key_frame();
+        }
+        camera.picture();
+    }
+    let lives = |camera: &Camera, net: &Net| {
+        let last = camera.video.next.0 - 1;
+        (0..30).filter(|reader| got(net, *reader).last() == Some(&last)).count()
+    };
+    assert_eq!(lives(&camera, &net), 0);
+    let begins = camera.key_frame();
+    for _ in 0..5 {
+        serve_slowly(&mut camera, &mut net, 20, 1);
+        camera.picture();
+    }
+    serve_slowly(&mut camera, &mut net, 20, 1);
+    assert_eq!(lives(&camera, &net), 30);
+    for reader in 0..30 {
+        assert!(got(&net, reader).ends_with(&numbers(begins, camera.video.next)));
+        let (_, mapped) = check_mapping(VIDEO, &net.timed(reader, VIDEO));
+        assert_eq!(mapped, got(&net, reader).len());
+    }
+    let told = events(&mut camera.stage);
+    let is_late = |event: &AudienceEvent| {
+        matches!(event, AudienceEvent::UdpDropped { cause: DropCause::Late, .. })
+    };
+    assert!(!told.is_empty() && told.iter().all(is_late), "{told:?}");
+}
+
+#[test]
+fn while_many_wait_for_their_first_picture_others_wait_for_the_next_key_frame() {
+    let limits = FanOutLimits { instant_min_age: Duration::ZERO, ..FanOutLimits::default() };
+    let (mut camera, mut net) = (Camera::new(limits), Net::default());
+    for reader in 0..64 {
+        camera.key_frame();
+        net.send(&mut camera.stage, camera.now, 0, 0, false);
+        camera.stage.join(camera.now, udp(reader, 0, both(), Start::Instant)).expect("room");
+        camera.now += ms(1);
+    }
+    assert_eq!(events(&mut camera.stage), []);
+    camera.now += ms(50);
+    let late = camera.stage.join(camera.now, udp(64, 0, both(), Start::Instant)).expect("room");
+    assert_eq!(events(&mut camera.stage), [AudienceEvent::Busy { reader: late }]);
+    camera.catch_up(&mut net);
+    assert_eq!((got(&net, 63).len(), got(&net, 64).len()), (40, 0));
+    let begins = camera.key_frame();
+    camera.catch_up(&mut net);
+    assert_eq!(got(&net, 64), numbers(begins, camera.video.next));
+    camera.stage.join(camera.now, udp(65, 0, both(), Start::Instant)).expect("room");
+    assert_eq!(events(&mut camera.stage), []);
 }
 
 #[test]

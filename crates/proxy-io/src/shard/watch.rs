@@ -244,7 +244,8 @@ impl Shard {
                 tracing::warn!(%stream, "{event}");
                 continue;
             };
-            let is_slow = !matches!(event, AudienceEvent::NoBurst { .. });
+            let is_slow =
+                !matches!(event, AudienceEvent::NoBurst { .. } | AudienceEvent::Busy { .. });
             let session = seat.session;
             let tells = if is_slow { seat.tells(now.mono) } else { None };
             let peer = self.sessions.get(&session).map(|s| s.peer);
@@ -255,7 +256,7 @@ impl Shard {
                     self.server.end_session(now.mono, session, EndReason::TooSlow);
                     self.pump.unsettle();
                 }
-                (AudienceEvent::NoBurst { .. }, _) => {
+                (AudienceEvent::NoBurst { .. } | AudienceEvent::Busy { .. }, _) => {
                     tracing::debug!(%stream, %peer, "reader does not begin at once: {event}");
                 }
                 (_, None) => tracing::debug!(%stream, %peer, "slow reader: {event}"),
