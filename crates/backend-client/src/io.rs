@@ -23,6 +23,10 @@ pub enum Demand {
 /// What the shell tells the core.
 #[derive(Debug)]
 pub enum Input<'a> {
+    /// The connection asked for waits for its turn: others to the same host come first.
+    Queued,
+    /// Its turn has come. Only after `Queued`: the time allowed counts from here.
+    Dialling,
     /// The connection asked for stands.
     Connected {
         /// Our end.

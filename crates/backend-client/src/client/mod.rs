@@ -225,6 +225,12 @@ impl BackendClient {
         let now = now.mono;
         self.latest = now;
         match input {
+            Input::Queued => self.await_turn(now, MAX_QUEUED),
+            Input::Dialling if matches!(self.link, Link::Opening { .. }) => {
+                self.backoff.begin(now);
+                self.await_turn(now, self.allowance());
+            }
+            Input::Dialling => {}
             Input::Connected { local: _, peer } => self.on_connected(now, peer.ip()),
             Input::ConnectFailed { why } => {
                 if matches!(self.link, Link::Opening { .. }) {
@@ -377,8 +383,7 @@ impl BackendClient {
             self.pause = Pause::Untold;
         }
         let deadline = self.patience();
-        let grace = if self.held { Duration::ZERO } else { CONNECT_GRACE };
-        self.link = Link::Opening { since: now, until: now + deadline + grace };
+        self.link = Link::Opening { since: now, until: now + self.allowance() };
         self.state = State::Describing;
         self.outputs.push_back(Output::Connect {
             host: self.target.host.clone(),
@@ -415,6 +420,18 @@ impl BackendClient {
 
     fn client_auth(&mut self) -> Option<ClientAuth> {
         self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()))
+    }
+
+    /// When the shell must have said how an attempt went: while readers are held not a moment later
+    /// than it was given.
+    fn allowance(&self) -> Duration {
+        self.patience() + if self.held { Duration::ZERO } else { CONNECT_GRACE }
+    }
+
+    fn await_turn(&mut self, now: Instant, patience: Duration) {
+        if let Link::Opening { since, until } = &mut self.link {
+            (*since, *until) = (now, now + patience);
+        }
     }
 
     /// By when the shell must have bound ports, or joined a group.
@@ -471,6 +488,8 @@ fn is_tls(url: &RtspUrl) -> bool {
 
 /// How long a TEARDOWN may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long an attempt may wait for its turn.
+const MAX_QUEUED: Duration = Duration::from_secs(60);
 /// How long a connection attempt may take while readers are held.
 const HELD_CONNECT: Duration = Duration::from_secs(1);
 /// The same where TLS is part of it: a camera takes its time over a handshake.

@@ -1,7 +1,7 @@
 //! What readers feel of a backend that goes and comes: held readers, lingering, idle connections,
 //! sessions that outlive their connection.
 
-use backend_client::{Demand, Event, IdlePolicy, LostReason, Phase, Quirk};
+use backend_client::{Demand, Event, IdlePolicy, Input, LostReason, Phase, Quirk};
 
 use crate::camera::{Act, Camera, frame, rtp};
 use crate::rig::{Rig, secs, tcp, udp};
@@ -302,4 +302,28 @@ fn starts_are_spread_and_a_reader_does_not_wait_for_that() {
     let mut rig = Rig::seeded(options, Camera::default(), 1);
     rig.retry_now();
     assert_eq!(rig.connects.len(), 1);
+}
+
+#[test]
+fn an_attempt_that_waits_for_its_turn_has_its_time_from_then_on() {
+    let mut rig = Rig::new(tcp(), Camera { mute: true, ..Camera::default() });
+    rig.handle(Input::Queued);
+    rig.run(secs(30.0));
+    assert_eq!(rig.losses(), []);
+    rig.handle(Input::Dialling);
+    rig.run(secs(5.5));
+    assert_eq!(rig.losses(), []);
+    rig.run(secs(1.0));
+    assert!(matches!(rig.losses()[0].1, LostReason::NoConnection { .. }));
+    // A queue without end is no reason to wait without end.
+    rig.until(Phase::Describing);
+    rig.handle(Input::Queued);
+    rig.run(secs(61.0));
+    assert_eq!(rig.losses().len(), 2);
+    // Nobody waits who is not connecting.
+    rig.camera.mute = false;
+    rig.until(Phase::Described);
+    rig.handle(Input::Queued);
+    rig.handle(Input::Dialling);
+    assert_eq!(rig.client.state(), Phase::Described);
 }

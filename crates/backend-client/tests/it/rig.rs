@@ -248,23 +248,27 @@ impl Rig {
     fn note_answer(&mut self, bytes: &[u8]) {
         self.seen.stream.extend_from_slice(bytes);
         while let Ok(Some(frame)) = self.seen.decoder.decode(&mut self.seen.stream) {
-            let Frame::Response(response) = frame else { continue };
-            if response.status.is_provisional() {
-                continue;
-            }
-            let cseq = response.cseq().map(|cseq| cseq.to_string());
-            let Some((request, _)) = &self.under_way else { continue };
-            let current = cseq.as_deref() == request.header("CSeq");
-            if response.status == StatusCode::SESSION_NOT_FOUND {
-                self.seen.session = false;
-            }
-            let late = cseq.is_some_and(|cseq| self.seen.given_up.contains(&cseq));
-            if current || !late {
-                let named = response.headers.get("Session").and_then(SessionHeader::parse);
-                let granted = response.status.is_success() && named.is_some();
-                self.seen.session |= granted && request.method == "SETUP";
-                self.under_way = None;
-            }
+            self.note_frame(frame);
+        }
+    }
+
+    fn note_frame(&mut self, frame: Frame) {
+        let Frame::Response(response) = frame else { return };
+        if response.status.is_provisional() {
+            return;
+        }
+        let cseq = response.cseq().map(|cseq| cseq.to_string());
+        let Some((request, _)) = &self.under_way else { return };
+        let current = cseq.as_deref() == request.header("CSeq");
+        if response.status == StatusCode::SESSION_NOT_FOUND {
+            self.seen.session = false;
+        }
+        let late = cseq.is_some_and(|cseq| self.seen.given_up.contains(&cseq));
+        if current || !late {
+            let named = response.headers.get("Session").and_then(SessionHeader::parse);
+            let granted = response.status.is_success() && named.is_some();
+            self.seen.session |= granted && request.method == "SETUP";
+            self.under_way = None;
         }
     }
 
@@ -518,6 +522,10 @@ impl Rig {
             return;
         }
         let request = Request::parse(&text);
+        // The client may have taken what came of a message for all of it.
+        if let Some(frame) = self.seen.decoder.finish(&mut self.seen.stream) {
+            self.note_frame(frame);
+        }
         if let Some((before, overdue)) = &self.under_way {
             // What came of a message may have been taken for all of it.
             let unfinished = !self.seen.stream.is_empty();
