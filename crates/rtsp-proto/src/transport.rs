@@ -141,7 +141,7 @@ impl fmt::Display for Transport {
         write!(f, "{profile}{lower};{cast}")?;
         for (name, value) in [("destination", &self.destination), ("source", &self.source)] {
             if let Some(value) = value {
-                write!(f, ";{name}={}", Plain(value))?;
+                write!(f, ";{name}={}", Plain(value, "\";\\,"))?;
             }
         }
         if let Some((rtp, rtcp)) = self.interleaved {
@@ -163,7 +163,7 @@ impl fmt::Display for Transport {
             write!(f, ";ssrc={ssrc:08X}")?;
         }
         if let Some(mode) = &self.mode {
-            write!(f, ";mode=\"{}\"", Plain(mode))?;
+            write!(f, ";mode=\"{}\"", Plain(mode, "\";\\"))?;
         }
         if self.append {
             write!(f, ";append")?;
@@ -172,12 +172,12 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Text without the characters that would end it.
-struct Plain<'a>(&'a str);
+/// Text without the characters that would end it, which come second.
+struct Plain<'a>(&'a str, &'static str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ends = |c: char| c.is_control() || "\";\\".contains(c);
+        let ends = |c: char| c.is_control() || self.1.contains(c);
         self.0.split(ends).try_for_each(|part| f.write_str(part))
     }
 }
@@ -324,6 +324,12 @@ mod tests {
         assert_eq!(udp, "RTP/AVP;unicast;client_port=5000-5001");
         let tcp = Transport::tcp((0, 1)).to_string();
         assert_eq!(tcp, "RTP/AVP/TCP;unicast;interleaved=0-1");
+    }
+
+    #[test]
+    fn an_address_does_not_bring_in_another_alternative() {
+        let transport = one("RTP/AVP;destination=\"192.0.2.7,RTP/AVP/TCP;mode=x\";ttl=1");
+        assert_eq!(parse_transports(&transport.to_string()).len(), 1, "{transport}");
     }
 
     fn transport() -> impl Strategy<Value = Transport> {
