@@ -38,7 +38,7 @@ impl BackendClient {
     }
 
     /// Whether readers wait for a backend that was lost. Then one that is not there is looked for
-    /// every [`Options::retry_held`]; waits after answers are as ever.
+    /// every [`crate::Options::retry_held`]; waits after answers are as ever.
     pub fn set_held(&mut self, now: Now, held: bool) {
         self.latest = now.mono;
         if self.shut_down {
@@ -82,7 +82,7 @@ impl BackendClient {
         }
     }
 
-    /// Which source is used or tried, from 0: [`Options::url`], then the alternates.
+    /// Which source is used or tried, from 0: [`crate::Options::url`], then the alternates.
     pub fn source(&self) -> usize {
         self.backoff.source()
     }
