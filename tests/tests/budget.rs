@@ -95,6 +95,43 @@ fn it_holds_when_all_of_it_is_asked_for_at_once_and_the_longest_gives_way() {
 }
 
 #[test]
+fn who_keeps_up_loses_nothing_though_another_stream_alone_would_fill_it() {
+    let [large, small] = [(20_000_000, 100_000, 1), (500_000, 10_000, 4)].map(
+        |(bitrate, key_frame_bytes, streams)| {
+            let measures = Synthetic { bitrate, key_frame_bytes, ..Synthetic::default() };
+            camera::start(CameraOptions {
+                streams,
+                source: Source::Synthetic(measures),
+                start: Start::Beginning,
+                ..CameraOptions::default()
+            })
+        },
+    );
+    let mut text = "workers = 2\n[limits]\nlog_budget = \"4MiB\"\n".to_owned();
+    for number in 0..5 {
+        let source = if number == 0 { large.url(0) } else { small.url(number - 1) };
+        text += &format!("[streams.s{number}]\nsource = \"{source}\"\n");
+    }
+    let proxy = Proxy::configured(&text);
+    (0..5).for_each(|number| proxy.wait_described(&format!("s{number}")));
+    let readers: Vec<_> = (0..5)
+        .map(|number| {
+            let over = if number % 2 == 0 { Over::Tcp } else { Over::Udp };
+            RawReader::play_tracks(&proxy.url(&format!("s{number}")), over, &[1]).run()
+        })
+        .collect();
+    for _ in 0..16 {
+        wait::pass(Duration::from_millis(500));
+        let (bytes, ..) = log_memory(&proxy);
+        assert!(bytes <= 4 * MIB, "{bytes} bytes in the logs");
+    }
+    proxy.wait_for_log(SOON, &["WARN", "log_budget", "stream=s0"]);
+    for (number, reader) in readers.into_iter().enumerate() {
+        assert_eq!(reader.stop().check(&[1]), Ok(()), "s{number}");
+    }
+}
+
+#[test]
 fn the_logs_of_streams_that_nobody_watches_hold_nothing() {
     let [long, short] = cameras();
     let proxy = proxy([&long, &short], "0");

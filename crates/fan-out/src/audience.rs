@@ -136,10 +136,9 @@ impl<A: Copy> Audience<A> {
         }
     }
 
-    /// Evicts the oldest entries, needed or not, until at most `bytes` are held: for a budget
-    /// over many logs.
-    pub fn shrink_to(&mut self, bytes: usize) {
-        while self.log.bytes() > bytes && self.log.front().is_some() {
+    /// Evicts what arrived before the instant `at`, needed or not: for a budget over many logs.
+    pub fn forget_before(&mut self, at: Instant) {
+        while self.log.front().is_some_and(|entry| entry.batch.at() < at) {
             self.evict_one(None);
         }
     }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fan_out::WireBatch;
@@ -95,8 +96,8 @@ pub(crate) enum FromStream {
     Publish(Arc<WireBatch>),
     /// What readers need to begin as they can at the stream's home: the log before all batches.
     Begin(Arc<[Arc<WireBatch>]>),
-    /// The log shall hold so many thousandths of what it holds now.
-    Cut { keep: u32 },
+    /// The log shall hold no more than what arrived within this time.
+    Cut { keep: Duration },
     /// Nobody is playing: the log holds nothing.
     Clear,
     /// There is a (new) description, and this is the CNAME of the stream's reports.

@@ -514,7 +514,7 @@ fn what_the_budget_takes_before_it_began_is_not_begun_in_the_middle() {
     let mut player = Player::join(&mut camera.stage, camera.now, tcp(both(), Start::Instant));
     camera.stage.join(camera.now, udp(0, 0, both(), Start::Instant)).expect("there is room");
     let mut net = Net::default();
-    camera.stage.shrink_to(60_000);
+    camera.stage.forget_before(camera.now - ms(500));
     player.drain(&mut camera.stage, camera.now);
     camera.catch_up(&mut net);
     assert_eq!((player.media(VIDEO).len(), got(&net, 0).len()), (0, 0));

@@ -160,8 +160,9 @@ fn a_budget_over_many_logs_can_shrink_one() {
     let (t0, mut stage, mut video) = (origin(), stage(FanOutLimits::default()), Source::new(VIDEO));
     let mut player = Player::join(&mut stage, t0, tcp(both(), Start::Live));
     stage.publish(t0, video.key(t0, 10, 1000));
-    stage.publish(t0, video.batch(t0, 10, 1000));
-    stage.shrink_to(12_000);
+    let t1 = t0 + ms(40);
+    stage.publish(t1, video.batch(t1, 10, 1000));
+    stage.forget_before(t1);
     assert_eq!(held(&stage, 10_000), 1);
     // The reader has lost the key frame: it goes on live and waits for the next.
     player.drain(&mut stage, t0);
@@ -171,7 +172,7 @@ fn a_budget_over_many_logs_can_shrink_one() {
     player.drain(&mut stage, t0);
     assert_eq!(player.media(VIDEO), [key]);
     assert_eq!(stage.stats(player.key).map(|stats| (stats.jumps, stats.dropped)), Some((1, 20)));
-    stage.shrink_to(0);
+    stage.forget_before(t1 + ms(1));
     assert_eq!(stage.log_bytes(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use fan_out::FanOutLimits;
 use rtp_rtcp::Now;
 
 use super::Shard;
@@ -21,6 +22,21 @@ pub(super) struct Cuts {
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Between two words about it.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What is left of the longest log there is, which spans so much; `None` for all of it.
+///
+/// Without its key frame what is older than readers may lag is of no use to anybody. Where that is
+/// too much as well, all logs get shorter; but what readers that keep up may not have been sent yet
+/// goes only if there is nothing else.
+fn kept(span: Duration, limits: &FanOutLimits, is_urgent: bool) -> Option<Duration> {
+    if span > limits.lag_max_age {
+        Some(limits.lag_max_age)
+    } else if span > limits.burst_grace {
+        Some(limits.burst_grace.max(span / 2))
+    } else {
+        is_urgent.then_some(Duration::ZERO)
+    }
+}
 
 impl Shard {
     /// After every batch published: cuts logs where all together come near what they may hold.
@@ -49,14 +65,14 @@ impl Shard {
 
     /// Cuts the longest logs of this shard's streams until enough is gone.
     pub(super) fn cut_logs(&mut self, now: Now) {
-        let (Standing::Near(mut excess) | Standing::Over(mut excess)) = self.ledger.standing()
-        else {
-            return;
-        };
-        // Each is cut to what lagging readers need, and once more where that is too much as well.
+        let standing = self.ledger.standing();
+        let (Standing::Near(mut excess) | Standing::Over(mut excess)) = standing else { return };
+        let is_urgent = matches!(standing, Standing::Over(_));
         for _ in 0..2 * self.homes.len() {
             let Some((span, id)) = self.longest_log().filter(|_| excess > 0) else { break };
-            let freed = self.cut_stream(now, id, span, excess);
+            let Some(home) = self.homes.get(&id) else { break };
+            let Some(keep) = kept(span, &home.entry.fan_out, is_urgent) else { break };
+            let freed = self.cut_stream(now, id, span, keep);
             if freed == 0 {
                 break;
             }
@@ -67,33 +83,28 @@ impl Shard {
     }
 
     /// Cuts one stream's logs on all shards; tells how many bytes that frees, at once or soon.
-    fn cut_stream(&mut self, now: Now, id: StreamId, span: Duration, excess: usize) -> usize {
+    fn cut_stream(&mut self, now: Now, id: StreamId, span: Duration, keep: Duration) -> usize {
         let Some(home) = self.homes.get(&id) else { return 0 };
-        let (held, needed) = (home.meter.bytes(), home.entry.fan_out.lag_max_age);
         let others: Vec<usize> =
             home.subscribers.iter().copied().filter(|shard| *shard != self.me).collect();
-        // Without its key frame what is older than readers may lag is of no use to anybody.
-        let (part, whole) = if span > needed {
-            (needed.as_millis(), span.as_millis())
-        } else {
-            (held.saturating_sub(excess) as u128, held as u128)
-        };
-        let keep = u32::try_from(part * 1000 / whole.max(1)).unwrap_or(1000).min(999);
-        self.cut_log(id, keep);
+        let freed = self.cut_log(now, id, keep);
         for shard in others {
             self.tell_shard(now, shard, id, FromStream::Cut { keep });
         }
         self.tell_of_cut(now, id, span);
-        held - held / 1000 * (keep as usize)
+        freed
     }
 
-    /// Leaves so many thousandths of a log on this shard, the newest.
-    pub(super) fn cut_log(&mut self, id: StreamId, keep: u32) {
-        if let Some(watch) = self.watches.get_mut(&id) {
-            let bytes = watch.audience.log_bytes() / 1000 * (keep as usize);
-            watch.audience.shrink_to(bytes);
-            self.mark(id);
+    /// Leaves so much time of a log on this shard, the newest; tells how many bytes are gone.
+    pub(super) fn cut_log(&mut self, now: Now, id: StreamId, keep: Duration) -> usize {
+        let Some(watch) = self.watches.get_mut(&id) else { return 0 };
+        let before = watch.audience.log_bytes();
+        if let Some(at) = now.mono.checked_sub(keep) {
+            watch.audience.forget_before(at);
         }
+        let freed = before - watch.audience.log_bytes();
+        self.mark(id);
+        freed
     }
 
     /// The log of this shard's streams that spans the longest time.

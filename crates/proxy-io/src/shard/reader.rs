@@ -224,7 +224,9 @@ impl Shard {
         match what {
             FromStream::Publish(batch) => self.publish(now, id, batch),
             FromStream::Begin(batches) => self.begin(now, id, &batches),
-            FromStream::Cut { keep } => self.cut_log(id, keep),
+            FromStream::Cut { keep } => {
+                self.cut_log(now, id, keep);
+            }
             FromStream::Clear => self.clear(id),
             FromStream::Described(description, cname) => self.described(id, &description, cname),
             FromStream::Reply { ticket, reply } => self.on_reply(now, ticket, reply),
