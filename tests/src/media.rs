@@ -86,6 +86,99 @@ pub const MJPEG: Clip = Clip {
     tracks: (true, false),
 };
 
+/// H.264 in one NAL unit per packet, however large.
+pub const H264_WHOLE: Clip = Clip {
+    name: "h264-whole",
+    encode: &["V", "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv420p"],
+    container: "mp4",
+    launch: "( filesrc location=FILE ! qtdemux ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=0 mtu=65000 )",
+    tracks: (true, false),
+};
+
+/// MPEG-4 part 2 alone.
+pub const MPEG4: Clip = Clip {
+    name: "mpeg4",
+    encode: &["V", "-c:v", "mpeg4", "-g", "25", "-q:v", "4"],
+    container: "mp4",
+    launch: "( filesrc location=FILE ! qtdemux ! queue ! mpeg4videoparse ! rtpmp4vpay name=pay0 pt=96 )",
+    tracks: (true, false),
+};
+
+/// VP8 alone.
+pub const VP8: Clip = Clip {
+    name: "vp8",
+    encode: &["V", "-c:v", "libvpx", "-deadline", "realtime", "-g", "25", "-pix_fmt", "yuv420p"],
+    container: "mkv",
+    launch: "( filesrc location=FILE ! matroskademux ! queue ! rtpvp8pay name=pay0 pt=96 )",
+    tracks: (true, false),
+};
+
+/// VP9 alone.
+pub const VP9: Clip = Clip {
+    name: "vp9",
+    encode: &[
+        "V",
+        "-c:v",
+        "libvpx-vp9",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-g",
+        "25",
+        "-pix_fmt",
+        "yuv420p",
+    ],
+    container: "mkv",
+    launch: "( filesrc location=FILE ! matroskademux ! queue ! rtpvp9pay name=pay0 pt=96 )",
+    tracks: (true, false),
+};
+
+/// MP3 alone.
+pub const MP3: Clip = Clip {
+    name: "mp3",
+    encode: &["A", "-c:a", "libmp3lame", "-b:a", "128k"],
+    container: "mp3",
+    launch: "( filesrc location=FILE ! mpegaudioparse ! queue ! rtpmpapay name=pay0 pt=14 )",
+    tracks: (false, true),
+};
+
+/// AC-3 alone.
+pub const AC3: Clip = Clip {
+    name: "ac3",
+    encode: &["A", "-c:a", "ac3", "-b:a", "192k"],
+    container: "ac3",
+    launch: "( filesrc location=FILE ! ac3parse ! queue ! rtpac3pay name=pay0 pt=96 )",
+    tracks: (false, true),
+};
+
+/// AAC alone, as MP4A-LATM.
+pub const AAC_LATM: Clip = Clip {
+    name: "aac-latm",
+    encode: &["A", "-c:a", "aac", "-b:a", "64k"],
+    container: "mp4",
+    launch: "( filesrc location=FILE ! qtdemux ! queue ! aacparse ! rtpmp4apay name=pay0 pt=96 )",
+    tracks: (false, true),
+};
+
+/// 16 bit samples alone.
+pub const L16: Clip = Clip {
+    name: "l16",
+    encode: &["A", "-c:a", "pcm_s16le", "-ar", "44100", "-ac", "2"],
+    container: "wav",
+    launch: "( filesrc location=FILE ! wavparse ! queue ! audioconvert ! rtpL16pay name=pay0 pt=96 )",
+    tracks: (false, true),
+};
+
+/// An MPEG transport stream with H.264.
+pub const MP2T: Clip = Clip {
+    name: "mp2t",
+    encode: &["V", "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv420p"],
+    container: "ts",
+    launch: "( filesrc location=FILE ! tsparse set-timestamps=true ! queue ! rtpmp2tpay name=pay0 pt=33 )",
+    tracks: (true, false),
+};
+
 static MAKING: Mutex<()> = Mutex::new(());
 
 impl Clip {

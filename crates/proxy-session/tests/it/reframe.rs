@@ -406,4 +406,38 @@ proptest! {
             prop_assert!(!is_whole || numbers.contains(&Some(number)), "{number} of {numbers:?}");
         }
     }
+
+    #[test]
+    fn whatever_the_payloads_are_numbers_go_up_and_packets_fit(
+        encoding in prop::sample::select(vec![
+            "H264/90000", "H265/90000", "MP4V-ES/90000", "JPEG/90000", "VP8/90000", "VP9/90000",
+            "AV1/90000", "H263-1998/90000", "MPV/90000", "MP2T/90000", "X-UNHEARD/90000",
+        ]),
+        packets in prop::collection::vec(
+            (1_u16..4, 0_u32..3, any::<bool>(), prop::collection::vec(any::<u8>(), 0..300)),
+            1..40,
+        ),
+    ) {
+        let sdp = SDP.replace("H264/90000", encoding);
+        let mut rig = Rig::described(reframing(), Camera { sdp, ..Camera::default() });
+        rig.play(1);
+        let (mut seq, mut timestamp) = (0_u16, 0);
+        for (ahead, later, marker, payload) in packets {
+            seq += ahead;
+            timestamp += later * 3_600;
+            if payload.first() == Some(&0xd5) {
+                // That is this camera's audio.
+                continue;
+            }
+            let packet = Packet { marker, payload, ..Packet::new(seq, timestamp) };
+            send_video(&mut rig, &[packet]);
+        }
+        let got = got(&rig, VIDEO);
+        prop_assert!(got.iter().all(|packet| packet.bytes().len() <= 700));
+        let is_after = |pair: &[RtpPacket]| {
+            pair[1].header().seq.ahead_of(pair[0].header().seq) > 0
+        };
+        prop_assert!(got.windows(2).all(is_after));
+        prop_assert_eq!(status(&rig, VIDEO).relayed, 0);
+    }
 }
