@@ -351,7 +351,6 @@ fn sessions_that_end_at_other_times_say_nothing_about_keep_alives() {
 fn an_answer_in_the_midst_of_a_packet_is_found() {
     let camera = Camera { media: false, ..Camera::default() }.always("OPTIONS", Act::Ignore);
     let mut rig = Rig::playing(tcp(), camera);
-    rig.client.set_demand(rig.now, Demand::Playing);
     rig.run(secs(5.0));
     let packet = frame(0, &[rtp(1, 100), vec![7; 100]].concat());
     rig.bytes(&packet);
