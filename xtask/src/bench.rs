@@ -13,11 +13,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((kind, rest)) if kind == "load" => load::run(rest),
         Some((kind, rest)) if matches!(kind.as_str(), "counts" | "--counts") => counts::run(rest),
-        Some((kind, rest)) if kind == "micro" => step(
-            cargo()
-                .args(["bench", "--locked", "-p", "benches", "--bench", "hot_paths", "--"])
-                .args(rest),
-        ),
+        Some((kind, rest)) if kind == "micro" => criterion("hot_paths", rest),
+        Some((kind, rest)) if kind == "framers" => criterion("framers", rest),
         _ => {
             if !arguments.iter().any(|word| matches!(word.as_str(), "-h" | "--help")) {
                 counts::run(&[])?;
@@ -25,4 +22,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             load::run(arguments)
         }
     }
+}
+
+fn criterion(name: &str, options: &[String]) -> Result<()> {
+    step(cargo().args(["bench", "--locked", "-p", "benches", "--bench", name, "--"]).args(options))
 }

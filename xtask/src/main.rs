@@ -29,10 +29,11 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        options: "[counts|micro|load] [--quick] ..",
+        options: "[counts|micro|framers|load] [--quick] ..",
         about: "instructions of the hot paths against those kept, then the proxy under load against a \
                 bare sending loop; `bench counts` and `bench load` are one of them alone, `bench \
-                micro` the hot paths in nanoseconds; `bench --help` tells more",
+                micro` the hot paths in nanoseconds; `bench framers` depacketizers, framers and \
+                packetizers; `bench --help` tells more",
         run: bench::run,
     },
     Task {
