@@ -135,6 +135,7 @@ fn stream_setup(global: &Global, stream: &StreamSettings) -> StreamSetup {
             instant_max_bytes: options.instant_max,
             instant_max_age: options.instant_max_age,
             instant_rate: u64::from(options.instant_rate) * 1_000_000,
+            max_segments: usize::try_from(options.udp_segments).unwrap_or(1),
             ..FanOutLimits::default()
         },
     }

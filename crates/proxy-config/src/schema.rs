@@ -294,18 +294,24 @@ pub const STREAM: &[Key<StreamOptions>] = &[
         instant_max,
         size(64 * KIB, 4 * GIB),
         "How much a reader is caught up with at the most; where there is more since the last key \
-         frame, it begins at the next."
+         frame, it begins at the next. What `log_max` does not keep is not there either."
     ),
     key!(
         instant_max_age,
         time(100, 10 * MINUTE),
-        "How old the key frame may be that a reader begins with."
+        "How old the key frame may be that a reader begins with; `log_max_age` bounds it too."
     ),
     key!(
         instant_rate,
         whole(1, 100_000),
         "How fast a reader is caught up over UDP, in Mbit/s; twice the stream's own rate where that \
          is more. Over TCP the connection decides."
+    ),
+    key!(
+        udp_segments,
+        whole(1, 64),
+        "How many packets one UDP message may carry, which the kernel or the network card cuts \
+         apart (GSO); fewer make smaller bursts on the wire, 1 sends each by itself."
     ),
     key!(
         answer_deadline,

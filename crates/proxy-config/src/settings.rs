@@ -145,6 +145,8 @@ pub struct StreamOptions {
     pub instant_max_age: Duration,
     /// How fast a reader is caught up over UDP, in Mbit/s. Default 50.
     pub instant_rate: u32,
+    /// Datagrams that one message to a UDP reader carries at the most. Default 64.
+    pub udp_segments: u32,
     /// How long a reader's request may wait for the backend before it is refused. Default 10 s.
     pub answer_deadline: Duration,
     /// Readers at one time. Default 10,000.
@@ -410,6 +412,7 @@ impl Default for StreamOptions {
             instant_max: 4 << 20,
             instant_max_age: Duration::from_secs(5),
             instant_rate: 50,
+            udp_segments: 64,
             answer_deadline: Duration::from_secs(10),
             max_readers: 10_000,
             log_max: 16 << 20,

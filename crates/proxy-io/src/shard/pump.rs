@@ -135,6 +135,9 @@ impl Shard {
         let Self { watches, sockets, pump, server, .. } = self;
         let Some(watch) = watches.get_mut(&id) else { return true };
         for group in 0..sockets.groups() {
+            if !sockets.takes_segments(group) {
+                watch.audience.limit_segments(group, 1);
+            }
             while let Some(send) = watch.audience.udp_next(now.mono, group) {
                 let offered = u32::try_from(send.to.len()).unwrap_or(u32::MAX);
                 let rtcp = send.rtcp;

@@ -130,7 +130,9 @@ impl ReaderSockets {
         let socket = if rtcp { &group.rtcp } else { &group.rtp };
         let fd = socket.as_raw_fd();
         let segment = segment.and_then(|size| u16::try_from(size).ok());
-        if let (Some(size), false) = (segment, group.segments) {
+        if let Some(size) = segment
+            && (!group.segments || size > MAX_SEGMENT)
+        {
             return under_readiness(socket, || {
                 send_singly(sender, fd, payload, usize::from(size), to)
             });
@@ -138,12 +140,18 @@ impl ReaderSockets {
         under_readiness(socket, || sender.send(fd, payload, segment, to))
     }
 
+    /// Whether the kernel and the device take segmented messages of this group, as far as is known.
+    pub(super) fn takes_segments(&self, group: usize) -> bool {
+        self.groups.get(group).is_some_and(|group| group.segments)
+    }
+
     /// The kernel or the device takes no segmented messages on this socket.
     pub(super) fn without_segments(&mut self, group: usize) {
         if let Some(group) = self.groups.get_mut(group)
             && std::mem::take(&mut group.segments)
         {
-            tracing::info!("UDP segmentation (GSO) is not available: datagrams are sent singly");
+            let address = group.address;
+            tracing::info!(%address, "UDP segmentation (GSO) is not available: datagrams are sent singly");
         }
     }
 
@@ -167,7 +175,9 @@ impl ReaderSockets {
     }
 }
 
-/// Without segmentation: every datagram of the run to the first destination, then the next.
+/// Without segmentation: every datagram of the run to the first destination, then the next. This is
+/// the way for a run that was already on its way when segmentation was refused, and for datagrams
+/// too large to be segments; otherwise runs of one datagram are offered from then on.
 fn send_singly(
     sender: &mut BatchSender,
     fd: std::os::fd::RawFd,
@@ -176,14 +186,14 @@ fn send_singly(
     to: &[SocketAddr],
 ) -> SendOutcome {
     for (index, address) in to.iter().enumerate() {
-        for datagram in payload.chunks(size.max(1)) {
+        for (number, datagram) in payload.chunks(size.max(1)).enumerate() {
             match sender.send(fd, datagram, None, std::slice::from_ref(address)) {
                 SendOutcome::Took(_) => {}
-                SendOutcome::Blocked if index == 0 => return SendOutcome::Blocked,
-                SendOutcome::Refused(errno) if index == 0 => return SendOutcome::Refused(errno),
-                SendOutcome::NoSegments => return SendOutcome::NoSegments,
+                // It had the beginning: better it lacks the rest than that it gets that again.
+                _ if number > 0 => return SendOutcome::Took(index + 1),
                 // The next call begins with this destination and finds the same.
-                SendOutcome::Blocked | SendOutcome::Refused(_) => return SendOutcome::Took(index),
+                _ if index > 0 => return SendOutcome::Took(index),
+                other => return other,
             }
         }
     }
@@ -252,6 +262,9 @@ async fn write_again(
     }
 }
 
+/// A larger segment would not fit into an Ethernet frame: the kernel refuses to segment it, but sends
+/// it in fragments on its own.
+const MAX_SEGMENT: u16 = 1472;
 /// How long a full socket is waited for before it is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// Datagrams from readers in one step.
