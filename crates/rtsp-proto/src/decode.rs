@@ -230,6 +230,8 @@ impl Decoder {
     }
 
     /// A response within an interleaved packet of this length; the packet goes on behind it.
+    #[cold]
+    #[inline(never)]
     fn within(&mut self, src: &mut BytesMut, length: usize) -> Option<Step> {
         let payload = src.get(INTERLEAVED_HEADER..INTERLEAVED_HEADER + length)?;
         let at = payload.windows(STATUS_LINE.len()).position(|part| part == STATUS_LINE)?;

@@ -151,7 +151,10 @@ impl BackendClient {
         }
         let Some(session) = self.state.session_mut() else { return };
         let Some(track) = session.track_mut(index) else { return };
-        let promised = (track.promised_ssrc.take(), track.promised_seq.take());
+        let promised = match (track.promised_ssrc, track.promised_seq) {
+            (None, None) => None,
+            _ => Some((track.promised_ssrc.take(), track.promised_seq.take())),
+        };
         if track.ssrc != Some(header.ssrc.0) {
             track.ssrc = Some(header.ssrc.0);
             track.ended = false;
@@ -163,7 +166,7 @@ impl BackendClient {
         if session.counts(weight) {
             session.last_counted = Some(now);
         }
-        if promised != (None, None) {
+        if let Some(promised) = promised {
             self.compare(promised, &header);
         }
         self.backoff.on_media();
@@ -254,6 +257,7 @@ impl BackendClient {
     }
 
     /// Media without a session. One who sends on after the goodbye has to be hung up on.
+    #[cold]
     fn on_stray(&mut self, now: Instant) {
         self.stats.unwanted += 1;
         if !matches!(self.state, State::Described(_))

@@ -49,6 +49,8 @@ impl BackendClient {
     }
 
     /// Looks at the first packet of a track after SETUP, or after PLAY.
+    #[cold]
+    #[inline(never)]
     pub(super) fn compare(&mut self, (ssrc, seq): (Option<u32>, Option<u16>), header: &RtpHeader) {
         if let Some(promised) = ssrc
             && promised != header.ssrc.0
@@ -69,6 +71,8 @@ impl BackendClient {
 
     /// Media that came before anything was set up on this connection belongs to a session of an
     /// earlier one.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_stale(&mut self, data: &[u8]) {
         let fresh = match &self.state {
             State::Describing | State::Described(_) => true,
@@ -89,6 +93,8 @@ impl BackendClient {
 
     /// Whether a packet belongs to such a session. A backend that uses one source for all its
     /// sessions is believed after a while.
+    #[cold]
+    #[inline(never)]
     pub(super) fn is_stale(&mut self, now: Instant, index: usize, ssrc: u32) -> bool {
         let Link::Open(link) = &mut self.link else { return false };
         let Some(place) = link.stale.iter().position(|stale| *stale == ssrc) else { return false };

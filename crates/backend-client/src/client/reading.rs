@@ -76,6 +76,10 @@ impl BackendClient {
     }
 
     fn read(&mut self, now: Instant, bytes: &mut BytesMut) {
+        let mut expecting = !self.exchanges.is_idle();
+        if let Link::Open(link) = &mut self.link {
+            link.decoder.expect_response(expecting);
+        }
         // Each turn takes bytes out, or ends: a frame is never empty.
         loop {
             let Link::Open(link) = &mut self.link else {
@@ -83,7 +87,10 @@ impl BackendClient {
                 bytes.clear();
                 return;
             };
-            link.decoder.expect_response(!self.exchanges.is_idle());
+            if expecting && self.exchanges.is_idle() {
+                expecting = false;
+                link.decoder.expect_response(false);
+            }
             let frame = link.decoder.decode(bytes);
             self.tell_repairs();
             match frame {
