@@ -179,6 +179,51 @@ pub const MP2T: Clip = Clip {
     tracks: (true, false),
 };
 
+/// G.711 A-law alone.
+pub const PCMA: Clip = Clip {
+    name: "pcma",
+    encode: &["A", "-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"],
+    container: "wav",
+    launch: "( filesrc location=FILE ! wavparse ! queue ! rtppcmapay name=pay0 pt=8 )",
+    tracks: (false, true),
+};
+
+/// 24 bit samples alone.
+pub const L24: Clip = Clip {
+    name: "l24",
+    encode: &["A", "-c:a", "pcm_s24le", "-ar", "48000", "-ac", "2"],
+    container: "wav",
+    launch: "( filesrc location=FILE ! wavparse ! queue ! audioconvert ! rtpL24pay name=pay0 pt=96 )",
+    tracks: (false, true),
+};
+
+/// G.722 alone.
+pub const G722: Clip = Clip {
+    name: "g722",
+    encode: &["A", "-c:a", "pcm_s16le", "-ar", "16000", "-ac", "1"],
+    container: "wav",
+    launch: "( filesrc location=FILE ! wavparse ! queue ! audioconvert ! avenc_g722 ! rtpg722pay name=pay0 pt=9 )",
+    tracks: (false, true),
+};
+
+/// Vorbis alone.
+pub const VORBIS: Clip = Clip {
+    name: "vorbis",
+    encode: &["A", "-c:a", "libvorbis", "-b:a", "96k"],
+    container: "ogg",
+    launch: "( filesrc location=FILE ! oggdemux ! vorbisparse ! queue ! rtpvorbispay name=pay0 pt=96 )",
+    tracks: (false, true),
+};
+
+/// Theora alone.
+pub const THEORA: Clip = Clip {
+    name: "theora",
+    encode: &["V", "-c:v", "libtheora", "-g", "25", "-q:v", "6", "-pix_fmt", "yuv420p"],
+    container: "ogg",
+    launch: "( filesrc location=FILE ! oggdemux ! theoraparse ! queue ! rtptheorapay name=pay0 pt=96 )",
+    tracks: (true, false),
+};
+
 static MAKING: Mutex<()> = Mutex::new(());
 
 impl Clip {

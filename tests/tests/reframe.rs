@@ -276,3 +276,29 @@ fn samples_of_16_bits_are_the_same() {
 fn transport_streams_are_made_anew_with_the_same_frames() {
     same(media::MP2T, What::Frames);
 }
+
+#[test]
+fn a_law_is_made_anew_with_the_same_samples() {
+    same(media::PCMA, What::Samples);
+}
+
+#[test]
+fn samples_of_24_bits_are_the_same() {
+    same(media::L24, What::Samples);
+}
+
+#[test]
+fn g722_is_made_anew_with_the_same_samples() {
+    same(media::G722, What::Samples);
+}
+
+#[test]
+fn vorbis_is_made_anew_with_the_same_frames() {
+    same(media::VORBIS, What::Frames);
+}
+
+#[test]
+fn theora_is_made_anew_with_the_same_frames() {
+    // ffmpeg gets no frame of this from the backend itself.
+    same_in_gstreamer(media::THEORA, "rtptheoradepay", VIDEO_FRAMES);
+}
