@@ -91,7 +91,10 @@ impl Drift {
             track.heard = track.window.close().map(|best| track.fitting.nanos(best));
         }
         // What each track says, and how late it usually is.
-        let heard = || tracks.iter().filter_map(|track| Some((track.late, track.heard?)));
+        let is_calm = |track: &Track| !track.is_restless(now);
+        let is_any_calm = tracks.iter().any(|track| track.heard.is_some() && is_calm(track));
+        let counting = || tracks.iter().filter(|track| !is_any_calm || is_calm(track));
+        let heard = || counting().filter_map(|track| Some((track.late, track.heard?)));
         // The track that is usually first is relied on most; none may be before the first.
         let usual = heard().min().map(|(_, heard)| heard);
         let earliest = heard().map(|(late, heard)| heard.saturating_sub(late)).max();

@@ -181,6 +181,19 @@ impl Timeline {
     ) -> Verdict {
         self.stats.reports += 1;
         let elapsed = self.elapsed(now);
+        self.read_report(now, elapsed, track, ssrc, info)
+    }
+
+    /// Reads a report that came at the instant `came`: now, or before its source's first packet.
+    fn read_report(
+        &mut self,
+        now: Now,
+        came: i64,
+        track: TrackIndex,
+        ssrc: Ssrc,
+        info: &SenderInfo,
+    ) -> Verdict {
+        let elapsed = self.elapsed(now);
         let common = elapsed.saturating_add(self.drift.ahead(elapsed));
         let index = track;
         let Some(track) = self.tracks.get_mut(index.0) else {
@@ -206,9 +219,10 @@ impl Timeline {
         if departure.abs() > MAX_REPORT_DISTANCE {
             return self.lie(elapsed, index, Lie::Pair);
         }
-        let heard = track::Heard { at: elapsed, ntp: info.ntp, rtp: info.rtp };
+        let heard = track::Heard { at: came, ntp: info.ntp, rtp: info.rtp };
         let last = track.reports.last.replace(heard);
         if last.is_some_and(|last| is_at_another_rate(last, heard, track.fitting.rate())) {
+            track.is_off(elapsed);
             return self.lie(elapsed, index, Lie::ClockRate);
         }
 
@@ -402,9 +416,18 @@ impl Timeline {
         };
         let Some(track) = self.tracks.get_mut(index.0) else { return };
         let gap = Shift::from_nanos(track.fitting.nanos(gap));
-        let last = track.reports.last.filter(|_| cause == RefitCause::Ahead);
-        track.forget();
-        track.reports.last = last;
+        match cause {
+            // The same source, whose timestamps went on: what its reports said of them holds.
+            RefitCause::Ahead | RefitCause::Behind => {
+                track.forget_times();
+                track.is_off(elapsed);
+            }
+            RefitCause::Timestamps => {
+                track.forget();
+                track.is_off(elapsed);
+            }
+            RefitCause::Session | RefitCause::Source | RefitCause::Sequence => track.forget(),
+        }
         track.window.on_arrival(0);
         self.source.forget(index.0, &self.tracks);
         if cause == RefitCause::Session {
@@ -428,16 +451,17 @@ impl Timeline {
             && source == ssrc
             && elapsed - at < MAX_REPORT_DISTANCE
         {
-            let _verdict = self.on_sender_report(now, index, ssrc, &info);
+            let _verdict = self.read_report(now, at, index, ssrc, &info);
         }
     }
 
     /// A track's first report sets the times at once: if its packets have come before the instant
     /// that they stand for, it is those that the timeline was fitted to that were late.
     fn be_on_time(&mut self, now: i64, first: TrackIndex) {
-        let Some(track) = self.tracks.get(first.0).filter(|track| track.window.packets > 0) else {
+        let Some(track) = self.tracks.get(first.0) else { return };
+        if track.window.packets == 0 || track.is_restless(now) {
             return;
-        };
+        }
         let best = track.fitting.nanos(track.window.best);
         let before_its_time = best.saturating_sub(track.late);
         if !(LEAST_HASTE..=MOST_HASTE).contains(&before_its_time) {

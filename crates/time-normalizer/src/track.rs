@@ -27,6 +27,8 @@ pub(crate) struct Track {
     pub(crate) was_heard: bool,
     /// What the window that just closed has said.
     pub(crate) heard: Option<i64>,
+    /// Until then its timestamps are not taken for a clock, as long as another track has one.
+    restless_until: i64,
     pub(crate) reports: Reports,
 }
 
@@ -74,6 +76,7 @@ impl Track {
             late: 0,
             was_heard: false,
             heard: None,
+            restless_until: 0,
             reports: Reports::default(),
         }
     }
@@ -85,11 +88,29 @@ impl Track {
         self.window = Window::EMPTY;
     }
 
+    /// The same source, which has turned out to be elsewhere in time.
+    pub(crate) fn forget_times(&mut self) {
+        let Reports { last, told, .. } = self.reports;
+        self.forget();
+        (self.reports.last, self.reports.told) = (last, told);
+    }
+
     pub(crate) fn restart(&mut self) {
         self.fitting.restart();
         self.line = Line::NONE;
         self.forget();
         self.reports.early = None;
+        self.restless_until = 0;
+    }
+
+    /// Its timestamps did not keep to the time: they stepped, or count at another rate than was
+    /// named.
+    pub(crate) const fn is_off(&mut self, now: i64) {
+        self.restless_until = now.saturating_add(RESTLESS);
+    }
+
+    pub(crate) const fn is_restless(&self, now: i64) -> bool {
+        now < self.restless_until
     }
 
     pub(crate) const fn is_aligned(&self) -> bool {
@@ -162,6 +183,9 @@ impl Reports {
         news
     }
 }
+
+/// Longer than timestamps at a rate that is wrong by a fiftieth take to be off by a second.
+const RESTLESS: i64 = 60 * NANOS;
 
 /// Tracks have crystals of their own in some cameras.
 const ALIGN: Law = Law { limit: ppm(200), settle: 40 * NANOS, learns: true };

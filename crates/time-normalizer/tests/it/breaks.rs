@@ -20,6 +20,10 @@ fn breaks() -> impl Strategy<Value = Vec<(i64, Break)>> {
     let any = -100_000_000..100_000_000_i64;
     let large = prop_oneof![-100_000_000..-1_300_i64, 1_300..100_000_000_i64];
     let noticed = prop_oneof![-100_000_000..-500_i64, 500..100_000_000_i64];
+    // Timestamps wrap: what is left of a step has to be large as well.
+    let left = |ms: i64| i64::from((ms * 90) as i32).abs() / 90;
+    let large = large.prop_filter("wraps to less", move |ms| left(*ms) >= 1_300);
+    let noticed = noticed.prop_filter("wraps to less", move |ms| left(*ms) >= 500);
     let kind = prop_oneof![
         any.clone().prop_map(Break::Session),
         any.prop_map(Break::Source),

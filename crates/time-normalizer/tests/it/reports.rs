@@ -120,6 +120,28 @@ fn a_clock_that_is_set_between_the_first_reports_of_two_tracks_does_no_lasting_h
 }
 
 #[test]
+fn a_clock_that_is_set_while_a_report_waits_for_its_packet_does_no_harm() {
+    for by in [-3_600 * SECOND, -2 * SECOND, 2 * SECOND, 3_600 * SECOND] {
+        let mut scene = scene(TimelineOptions::default());
+        for nth in 0..75 {
+            scene.packet(true, nth * 40 * MS, 60 * MS);
+        }
+        assert_eq!(scene.report(true, SECOND), Verdict::First);
+        scene.crystal.set = by;
+        assert_eq!(scene.report(true, 2 * SECOND), Verdict::Lie(Lie::ClockStep));
+        assert_eq!(scene.report(false, 2 * SECOND), Verdict::Early);
+        // It may be of either clock: the sound's times come from its arrivals for now.
+        let (video, audio) = play(&mut scene, 3, 4, false);
+        assert!((video - audio - 60 * MS).abs() < MS, "{by}: {video} and {audio}");
+        assert_eq!(scene.timeline.stats().lies.of(Lie::ClockStep), 2);
+        // The next ones tell.
+        let (video, audio) = play(&mut scene, 4, 20, true);
+        assert!((video - audio).abs() < MS, "{by}: {video} and {audio}");
+        assert_eq!(scene.timeline.stats().backend_steps, 1);
+    }
+}
+
+#[test]
 fn a_source_without_a_clock_is_told_of_once_and_left_alone() {
     let mut scene = scene(TimelineOptions::default());
     play(&mut scene, 0, 5, false);
@@ -204,6 +226,17 @@ fn a_wrong_clock_rate_in_the_description_is_named() {
     assert!(lies(&mut scene).contains(&Lie::ClockRate));
     let (video, _) = play(&mut scene, 60, 61, true);
     assert!((video - 20 * MS).abs() < 100 * MS, "{video}");
+}
+
+#[test]
+fn a_track_at_a_wrong_rate_does_not_pull_the_others_away() {
+    for (rate, reports) in [(16_000, true), (8_700, true), (4_000, true), (16_000, false)] {
+        let mut scene = scene(TimelineOptions::default());
+        scene.audio.rate = rtp_rtcp::ClockRate::new(rate).unwrap();
+        play(&mut scene, 0, 900, reports);
+        let (video, _) = play(&mut scene, 900, 901, reports);
+        assert!((0..150 * MS).contains(&video), "{rate}, {reports}: {video}");
+    }
 }
 
 #[test]
