@@ -19,11 +19,13 @@ struct Clock {
     seq: u16,
     /// How far its wall clock is ahead of ours.
     ahead: i64,
+    /// The rate at which the audio track counts, whatever its description names.
+    audio_rate: f64,
 }
 
 impl Clock {
     const fn new() -> Self {
-        Self { rtp: 10_000.0, seq: 1, ahead: 0 }
+        Self { rtp: 10_000.0, seq: 1, ahead: 0, audio_rate: 8_000.0 }
     }
 
     fn ticks(&self, rate: f64) -> u32 {
@@ -45,7 +47,7 @@ impl Clock {
     fn send(&mut self, rig: &mut Rig) {
         rig.send(&[
             (VIDEO, Packet::new(self.seq, self.ticks(90_000.0))),
-            (AUDIO, Packet::audio(self.seq, self.ticks(8_000.0))),
+            (AUDIO, Packet::audio(self.seq, self.ticks(self.audio_rate))),
         ]);
         self.seq = self.seq.wrapping_add(1);
     }
@@ -54,7 +56,7 @@ impl Clock {
     fn report(&self, rig: &mut Rig, change: impl Fn(NtpTime) -> NtpTime) {
         let ahead = (self.ahead << 32).cast_unsigned();
         let ntp = change(NtpTime::from_bits(rig.now.wall.bits().wrapping_add(ahead)));
-        for (track, ssrc, rate) in [(VIDEO, 7, 90_000.0), (AUDIO, 8, 8_000.0)] {
+        for (track, ssrc, rate) in [(VIDEO, 7, 90_000.0), (AUDIO, 8, self.audio_rate)] {
             rig.send_rtcp(track, report(ssrc, ntp, RtpTime(self.ticks(rate))));
         }
     }
@@ -117,6 +119,24 @@ fn reports_that_lie_are_one_line_each_and_change_nothing() {
             assert_steady(&rig.got(VIDEO), 3600);
             assert_steady(&rig.got(AUDIO), 320);
             assert!(off(&rig, 0.0).abs() < 0.02, "{lie:?}: {} s", off(&rig, 0.0));
+        }
+    }
+}
+
+#[test]
+fn a_clock_rate_that_the_description_names_wrongly_is_one_line_and_harms_no_other_track() {
+    for audio_rate in [16_000.0, 4_000.0] {
+        for options in [options(), udp()] {
+            let mut rig = Rig::playing(options);
+            let mut clock = Clock { audio_rate, ..Clock::new() };
+            clock.flow(&mut rig, secs(30));
+            assert_eq!(lies(&rig, Lie::ClockRate), 1, "{audio_rate}: {:?}", events(&rig));
+            assert_steady(&rig.got(VIDEO), 3600);
+            assert!(off(&rig, 0.0).abs() < 0.02, "{audio_rate}: {} s", off(&rig, 0.0));
+            let audio = rig.got(AUDIO);
+            assert_eq!(audio.len(), 750);
+            let forwards = |pair: &[Got]| pair[1].timestamp.ahead_of(pair[0].timestamp) > 0;
+            assert!(audio.windows(2).all(forwards), "{audio_rate}");
         }
     }
 }
@@ -217,7 +237,7 @@ fn a_camera_that_comes_back_with_its_clock_set_goes_on_after_the_true_gap() {
             assert_eq!(rig.ends(), 1);
             rig.run(secs(7));
             // Its RTP time follows its clock, and its numbers begin anew.
-            clock = Clock { rtp: clock.rtp + 7.0 + step as f64, seq: 30_000, ahead: step };
+            clock = Clock { rtp: clock.rtp + 7.0 + step as f64, seq: 30_000, ahead: step, ..clock };
             let welcome = rig.play(2);
             let first = rig.elapsed();
             clock.flow(&mut rig, secs(10));
