@@ -87,6 +87,16 @@ struct Sent {
     source: Ssrc,
     ntp: NtpTime,
     at: Instant,
+    /// The first report by the present clock, if it was set since the source's first report.
+    set: Option<(NtpTime, Instant)>,
+}
+
+impl Sent {
+    /// Whether a report at `now` goes on from this one, rather than by a clock that was set.
+    fn goes_on(&self, now: Instant, ntp: NtpTime) -> bool {
+        let shown = self.ntp.plus(now.saturating_duration_since(self.at));
+        shown.since(ntp).or_else(|| ntp.since(shown)).is_some_and(|by| by <= MAX_SLEWED)
+    }
 }
 
 /// What one reader has reported.
@@ -166,11 +176,12 @@ impl<K: Copy + Eq + Hash> ReaderReports<K> {
 
     /// A sender report of `source` has gone to readers: what it tells is what they answer to.
     pub fn on_sent(&mut self, now: Instant, source: Ssrc, ntp: NtpTime) {
-        let sent = Sent { source, ntp, at: now };
         if let Some(known) = self.sources.iter_mut().find(|known| known.source == source) {
-            *known = sent;
+            let set = if known.goes_on(now, ntp) { known.set } else { Some((ntp, now)) };
+            *known = Sent { source, ntp, at: now, set };
             return;
         }
+        let sent = Sent { source, ntp, at: now, set: None };
         if self.sources.len() >= MAX_SOURCES {
             // The one that has been silent for longest.
             let oldest = self.sources.iter().enumerate().min_by_key(|(_, known)| known.at);
@@ -328,6 +339,12 @@ fn round_trip(now: Instant, sent: &Sent, block: &ReportBlock) -> Option<Duration
     if block.last_sr == 0 {
         return None;
     }
+    if let Some((first, at)) = sent.set
+        && now.saturating_duration_since(at) < MAX_REMEMBERED
+        && (block.last_sr.wrapping_sub(first.middle()) as i32) < 0
+    {
+        return None;
+    }
     let arrival = sent.ntp.plus(now.saturating_duration_since(sent.at)).middle();
     let units = arrival.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
     // A little less than nothing is rounding, and a clock that is slewed.
@@ -347,6 +364,12 @@ const MAX_SOURCES: usize = 32;
 
 /// 10 ms.
 const ROUNDING: u32 = 655;
+
+/// By how much a clock is moved between two reports without being set.
+const MAX_SLEWED: Duration = Duration::from_millis(20);
+
+/// After so long nobody answers a report from before a clock was set.
+const MAX_REMEMBERED: Duration = Duration::from_secs(60);
 
 /// More than this is no round trip.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(30);

@@ -80,14 +80,22 @@ fn the_round_trip_is_what_the_reader_did_not_keep() {
 
 #[test]
 fn an_answer_across_a_step_of_the_clock_keeps_the_last_round_trip() {
-    let start = origin();
-    let mut table = table(start);
-    let bytes = report(block(noon().middle(), ms(0)), "");
-    assert_eq!(table.on_compound(start + ms(30), 4, &bytes), Ok(Noted::Reported));
-    table.on_sent(start + ms(1_000), OURS, noon().plus(Duration::from_secs(3_600)));
-    assert_eq!(table.on_compound(start + ms(2_000), 4, &bytes), Ok(Noted::Reported));
-    let time = table.get(&4).unwrap().track(OURS).unwrap().round_trip.unwrap();
-    assert!((29..=31).contains(&time.as_millis()), "{time:?}");
+    for set_to in [3_600_000, 11_000, 1_500] {
+        let start = origin();
+        let mut table = table(start);
+        let bytes = report(block(noon().middle(), ms(0)), "");
+        assert_eq!(table.on_compound(start + ms(30), 4, &bytes), Ok(Noted::Reported));
+        let set = noon().plus(ms(set_to));
+        table.on_sent(start + ms(1_000), OURS, set);
+        table.on_sent(start + ms(1_500), OURS, set.plus(ms(505)));
+        let time = |table: &ReaderReports<u32>| table.get(&4)?.track(OURS)?.round_trip;
+        let late = report(block(noon().middle(), ms(1_970)), "");
+        assert_eq!(table.on_compound(start + ms(2_000), 4, &late), Ok(Noted::Reported));
+        assert!(time(&table).unwrap().abs_diff(ms(30)) < ms(1), "{:?}", time(&table));
+        let next = report(block(set.middle(), ms(945)), "");
+        assert_eq!(table.on_compound(start + ms(2_000), 4, &next), Ok(Noted::Reported));
+        assert!(time(&table).unwrap().abs_diff(ms(60)) < ms(1), "{:?}", time(&table));
+    }
 }
 
 #[test]
