@@ -15,8 +15,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Reception {
     rate: ClockRate,
-    /// Where arrival times are counted from, in ticks.
-    epoch: Option<Instant>,
+    clock: Option<Clock>,
     source: Option<Source>,
     last_report: Option<LastReport>,
     totals: Totals,
@@ -53,6 +52,17 @@ struct Totals {
     restarts: u64,
 }
 
+/// Arrival times in ticks. What comes within one cycle of reading has one arrival, and the distance
+/// of two instants is most of what a packet costs: it is kept.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// Where they are counted from.
+    epoch: Instant,
+    /// That of the last packet.
+    last: Instant,
+    ticks: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Source {
     ssrc: Ssrc,
@@ -82,7 +92,7 @@ impl Reception {
     pub const fn new(rate: ClockRate) -> Self {
         Self {
             rate,
-            epoch: None,
+            clock: None,
             source: None,
             last_report: None,
             totals: Totals { packets: 0, octets: 0, lost: 0, restarts: 0 },
@@ -93,9 +103,7 @@ impl Reception {
     pub fn on_packet(&mut self, now: Instant, header: &RtpHeader, bytes: usize) {
         self.totals.packets += 1;
         self.totals.octets += bytes as u64;
-        let epoch = *self.epoch.get_or_insert(now);
-        let arrival = self.rate.low_ticks(now.saturating_duration_since(epoch));
-        let transit = arrival.wrapping_sub(header.timestamp.0);
+        let transit = self.arrival(now).wrapping_sub(header.timestamp.0);
         let Some(source) = &mut self.source else {
             self.source = Some(Source::new(header, transit));
             return;
@@ -147,6 +155,17 @@ impl Reception {
     /// The source that was heard last.
     pub fn ssrc(&self) -> Option<Ssrc> {
         self.source.as_ref().map(|source| source.ssrc)
+    }
+
+    /// When that is, in ticks.
+    #[inline]
+    fn arrival(&mut self, now: Instant) -> u32 {
+        let clock = self.clock.get_or_insert(Clock { epoch: now, last: now, ticks: 0 });
+        if now != clock.last {
+            let elapsed = now.saturating_duration_since(clock.epoch);
+            (clock.last, clock.ticks) = (now, self.rate.low_ticks(elapsed));
+        }
+        clock.ticks
     }
 
     /// Closes the count and opens another.

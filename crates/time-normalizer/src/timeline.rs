@@ -58,6 +58,9 @@ pub struct TrackIndex(pub usize);
 #[derive(Clone, Debug)]
 pub struct Timeline {
     epoch: Instant,
+    /// The last packet's arrival, and how long after the epoch it was: what comes within one cycle
+    /// of reading has one arrival, and the distance of two instants is half of what a packet costs.
+    arrival: (Instant, i64),
     seed: u64,
     options: TimelineOptions,
     tracks: Vec<Track>,
@@ -93,6 +96,7 @@ impl Timeline {
     pub fn with_options(now: Now, seed: u64, options: TimelineOptions) -> Self {
         Self {
             epoch: now.mono,
+            arrival: (now.mono, 0),
             seed,
             options,
             tracks: Vec::new(),
@@ -155,7 +159,10 @@ impl Timeline {
         ssrc: Ssrc,
         timestamp: RtpTime,
     ) -> RtpTime {
-        let elapsed = self.elapsed(now);
+        if now.mono != self.arrival.0 {
+            self.arrival = (now.mono, self.elapsed(now));
+        }
+        let elapsed = self.arrival.1;
         if let Some(track) = self.tracks.get_mut(track.0)
             && let Some(expected) = track.line.at(elapsed)
             && let Some((outgoing, departure)) =
