@@ -15,7 +15,8 @@ use crate::{
 ///
 /// Tracks differ in how late they usually are (a video encoder takes longer than an audio one), so
 /// that is kept per track: when the usual track falls silent, another one takes over without a
-/// step.
+/// step. A track whose timestamps step or count at a wrong rate is not listened to for a while, as
+/// long as there is another one.
 #[derive(Clone, Debug)]
 pub(crate) struct Drift {
     /// What the sources' clock is ahead, in nanoseconds.
