@@ -1,6 +1,6 @@
 //! Access units out of payloads.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rtp_rtcp::RtpTime;
 use sdp::Format;
 use smallvec::smallvec;
@@ -35,7 +35,7 @@ impl Depacketizer {
         Self { stream: NalStream::new(H264::new(format), order, limits) }
     }
 
-    fn payload(&mut self, packet: &Packet) -> Result<(), DepacketizeError> {
+    fn payload(&mut self, packet: &mut Packet) -> Result<(), DepacketizeError> {
         let payload = &packet.payload;
         let Some(&first) = payload.first() else { return Ok(()) };
         match first & TYPE {
@@ -101,21 +101,22 @@ impl Depacketizer {
 
     fn fragment(
         &mut self,
-        packet: &Packet,
+        packet: &mut Packet,
         indicator: u8,
         numbered: bool,
     ) -> Result<(), DepacketizeError> {
-        let payload = &packet.payload;
-        let Some(&[_, header]) = payload.first_chunk() else { return Err(CUT) };
+        let Some(&[_, header]) = packet.payload.first_chunk() else { return Err(CUT) };
         let (start, end) = (header & 0x80 != 0, header & 0x40 != 0);
         // The unit's own header is spread over indicator and fragment header.
         let own = indicator & !TYPE | header & TYPE;
-        let mut body = payload.slice(2..);
+        // Most packets are fragments: they are taken, not shared.
+        let mut body = std::mem::take(&mut packet.payload);
+        body.advance(2);
         let mut number = 0;
         if numbered {
             let Some(&[high, low]) = body.first_chunk() else { return Err(CUT) };
             number = u16::from_be_bytes([high, low]);
-            body = body.slice(2..);
+            body.advance(2);
         }
         let took = if start {
             let header = ([own, 0], smallvec![header_byte(own)]);
@@ -131,9 +132,9 @@ impl Depacketizer {
 }
 
 impl depacketizer::Depacketizer for Depacketizer {
-    fn push(&mut self, packet: Packet) -> Result<(), DepacketizeError> {
+    fn push(&mut self, mut packet: Packet) -> Result<(), DepacketizeError> {
         self.stream.begin_packet(&packet);
-        let took = self.payload(&packet);
+        let took = self.payload(&mut packet);
         self.stream.end_packet(packet.marker);
         took
     }
