@@ -57,6 +57,7 @@ impl Stream {
             Event::Paused => self.out.push_back(Output::Event(StreamEvent::Paused)),
             Event::TrackEnded { track } => {
                 if let Some(track) = track_id(track) {
+                    self.end_track(now, track);
                     self.out.push_back(Output::Event(StreamEvent::TrackEnded { track }));
                 }
             }

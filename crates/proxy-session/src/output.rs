@@ -85,6 +85,13 @@ pub enum StreamEvent {
         /// What is wrong with it.
         why: String,
     },
+    /// An RTCP packet of the backend's that cannot be read was refused; told once per track.
+    BadReport {
+        /// The track.
+        track: TrackId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something an operator may mend.
     Warning(String),
     /// The backend departed from the protocol, and that was made up for; told once per kind.

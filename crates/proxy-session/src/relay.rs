@@ -118,12 +118,22 @@ impl Stream {
 
     pub(crate) fn on_rtcp(&mut self, now: Now, track: usize, data: &[u8]) {
         let Some(Some(track)) = self.tracks.get_mut(track) else { return };
-        let Ok(packets) = rtp_rtcp::parse_compound(data) else { return };
+        let packets = match rtp_rtcp::parse_compound(data) {
+            Ok(packets) => packets,
+            Err(error) => {
+                if track.is_first_bad_report() {
+                    let event = StreamEvent::BadReport { track: track.id, why: error.to_string() };
+                    self.out.push_back(Output::Event(event));
+                }
+                return;
+            }
+        };
         for packet in packets {
             if let RtcpPacket::SenderReport { ssrc, info, .. } = packet {
                 // What is wrong with it comes as an event.
                 let _verdict = self.timeline.on_sender_report(now, track.index, ssrc, &info);
-                if track.reception().ssrc() == Some(ssrc) {
+                // Before the first packet it is taken to be its source's.
+                if track.reception().ssrc().is_none_or(|source| source == ssrc) {
                     track.reception().on_sender_report(now.mono, &info);
                 }
             }

@@ -1,7 +1,7 @@
 //! Sender reports to readers, receiver reports to the backend.
 
 use bytes::Bytes;
-use fan_out::WireBatch;
+use fan_out::{TrackId, WireBatch};
 use rtp_rtcp::{Now, RtcpWriter};
 
 use crate::output::{Output, StreamEvent};
@@ -23,13 +23,31 @@ impl Stream {
         }
         for index in 0..self.tracks.len() {
             let Some(Some(track)) = self.tracks.get_mut(index) else { continue };
-            if !track.schedule.due(now.mono) {
+            if track.has_ended || !track.schedule.due(now.mono) {
                 continue;
             }
             let Some(Some(track)) = self.tracks.get(index) else { continue };
             let batch = WireBatch::report(track.id, &self.report(now, track), now.mono);
             self.out.push_back(Output::Publish(batch));
         }
+    }
+
+    /// The backend has said goodbye for one track: readers hear it, and no more of that track unless
+    /// it comes back.
+    pub(crate) fn end_track(&mut self, now: Now, track: TrackId) {
+        self.flush(now);
+        let Some(Some(track)) = self.tracks.get_mut(track.index()) else { return };
+        if std::mem::replace(&mut track.has_ended, true) || !self.is_playing {
+            return;
+        }
+        let (id, ssrc) = (track.id, track.ssrc);
+        let Some(track) = self.track(id) else { return };
+        let goodbye = RtcpWriter::new()
+            .sender_report(ssrc, &track.sender_info(now, &self.timeline), &[])
+            .cname(ssrc, &self.cname)
+            .bye(&[ssrc], None)
+            .finish();
+        self.out.push_back(Output::Publish(WireBatch::report(id, &goodbye, now.mono)));
     }
 
     /// What the timeline has to say, for the log.

@@ -33,6 +33,8 @@ pub struct TrackStatus {
     /// Packets that could not be read as RTP, or where they are taken apart, as their format
     /// demands, since the start.
     pub malformed: u64,
+    /// RTCP packets that were refused, since the start.
+    pub bad_reports: u64,
     /// Packets that went to readers as the backend made them, since the start.
     pub relayed: u64,
     /// Packets that were made here, since the start.
@@ -52,7 +54,9 @@ pub enum StreamState {
     Connecting,
     /// Described; nobody is watching.
     Idle,
-    /// Readers are there; the backend is being set up or asked to play.
+    /// Readers are there, and none plays: they have yet to, or have paused.
+    Ready,
+    /// Readers play; the backend is being set up or asked to play.
     Starting,
     /// Media is wanted, and the backend has agreed to send it.
     Playing,
@@ -65,6 +69,7 @@ impl StreamState {
         match self {
             Self::Connecting => "connecting",
             Self::Idle => "idle",
+            Self::Ready => "ready",
             Self::Starting => "starting",
             Self::Playing => "playing",
         }

@@ -183,6 +183,7 @@ impl Stream {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reports = self.tracks.iter().flatten().filter_map(|t| {
             let (report, request) = match self.is_playing {
+                true if t.has_ended => (None, None),
                 true => (t.schedule.poll_timeout(), t.poll_key_request()),
                 false => (None, None),
             };
@@ -209,8 +210,9 @@ impl Stream {
         let state = match (self.is_available, self.demand, self.is_playing) {
             (false, _, _) => StreamState::Connecting,
             (true, Demand::Idle, _) => StreamState::Idle,
+            (true, Demand::Ready, _) => StreamState::Ready,
             (true, Demand::Playing, true) => StreamState::Playing,
-            (true, _, _) => StreamState::Starting,
+            (true, Demand::Playing, false) => StreamState::Starting,
         };
         let tracks: Vec<TrackStatus> = self
             .tracks
@@ -225,6 +227,7 @@ impl Stream {
                     lost,
                     too_large: t.too_large,
                     malformed: t.malformed + held_back.unreadable,
+                    bad_reports: t.bad_reports,
                     relayed: t.relayed,
                     made: t.made,
                     units_too_large: held_back.units_too_large,

@@ -47,6 +47,10 @@ pub(crate) struct Track {
     pub(crate) received_octets: u64,
     pub(crate) too_large: u64,
     pub(crate) malformed: u64,
+    /// RTCP packets that were refused.
+    pub(crate) bad_reports: u64,
+    /// Whether the backend has said goodbye for it, and sent nothing since.
+    pub(crate) has_ended: bool,
     pub(crate) relayed: u64,
     pub(crate) made: u64,
 }
@@ -109,6 +113,8 @@ impl Track {
             received_octets: 0,
             too_large: 0,
             malformed: 0,
+            bad_reports: 0,
+            has_ended: false,
             relayed: 0,
             made: 0,
         }
@@ -119,6 +125,7 @@ impl Track {
     pub(crate) fn restart(&mut self) {
         self.input = Input::Tcp(InOrder::new());
         self.reception = Reception::new(self.rate);
+        self.has_ended = false;
         self.restart_way();
         self.sequencer.restart();
         self.late = Duration::ZERO;
@@ -184,6 +191,7 @@ impl Track {
             self.sequencer.anchor = None;
             self.restart_way();
         }
+        self.has_ended = false;
         let size = packet.bytes().len();
         self.received_octets += size as u64;
         self.reception.on_packet(now, packet.header(), size);
@@ -290,6 +298,12 @@ impl Track {
     pub(crate) fn is_first_malformed(&mut self) -> bool {
         self.malformed += 1;
         self.malformed == 1
+    }
+
+    /// Counts an RTCP packet that was refused; whether it was the first.
+    pub(crate) fn is_first_bad_report(&mut self) -> bool {
+        self.bad_reports += 1;
+        self.bad_reports == 1
     }
 
     /// Counts a packet that was too large; whether it was the first.

@@ -52,11 +52,11 @@ impl KeyFrameFeedback {
 /// Asks one source for key frames, no more often than is good for it.
 ///
 /// A wish is sent at once unless another one has just been; it is repeated until it is granted, a
-/// few times. However many readers wish, the source hears one.
+/// few times soon and then now and again. However many readers wish, the source hears one.
 ///
 /// ```text
-///           wish                        MAX_REPEATS not granted
-///   idle ---------> asking (repeats) ---------------------------> idle
+///           wish
+///   idle ---------> asking (repeats)
 ///     ^                 |
 ///     +-- key frame ----+
 /// ```
@@ -78,7 +78,8 @@ impl KeyFrameRequest {
 
     /// Somebody waits for a key frame.
     pub const fn wish(&mut self) {
-        if self.asking.is_none() {
+        // Where it is repeated soon anyway, it is no other wish.
+        if !matches!(self.asking, Some(0..=SOON_REPEATS)) {
             self.asking = Some(0);
             self.seq_nr = self.seq_nr.wrapping_add(1);
         }
@@ -94,7 +95,8 @@ impl KeyFrameRequest {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gap = match self.asking? {
             0 => LEAST_GAP,
-            _ => REPEAT_AFTER,
+            1..=SOON_REPEATS => REPEAT_AFTER,
+            _ => REPEAT_SELDOM,
         };
         self.last_sent?.checked_add(gap)
     }
@@ -113,9 +115,8 @@ impl KeyFrameRequest {
         if !self.is_due(now) {
             return None;
         }
-        let sent = self.asking? + 1;
+        self.asking = Some(self.asking?.saturating_add(1));
         self.last_sent = Some(now);
-        self.asking = (sent <= MAX_REPEATS).then_some(sent);
         let compound = RtcpWriter::new().receiver_report(sender, &[]).cname(sender, cname);
         let compound = match self.feedback {
             KeyFrameFeedback::Pli => compound.pli(sender, media),
@@ -131,8 +132,11 @@ const LEAST_GAP: Duration = Duration::from_secs(1);
 /// A wish that was not granted by then may have been lost.
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
 
-/// Who does not grant a wish after so many repetitions never will.
-const MAX_REPEATS: u32 = 3;
+/// Who does not grant a wish after so many repetitions may never do.
+const SOON_REPEATS: u32 = 3;
+
+/// Between the repetitions after those, as somebody still waits.
+const REPEAT_SELDOM: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -196,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_is_repeated_a_few_times_with_the_same_number() {
+    fn a_wish_is_repeated_with_the_same_number_until_it_is_granted() {
         let start = origin();
         let mut request = KeyFrameRequest::new(KeyFrameFeedback::Fir);
         request.wish();
         let mut numbers = Vec::new();
-        for second in 0..60 {
+        for second in 0..30 {
             let Some(bytes) = request.poll(start + ms(second * 1_000), Ssrc(1), Ssrc(2), "me")
             else {
                 continue;
@@ -212,7 +216,9 @@ mod tests {
                 }
             }
         }
-        assert_eq!(numbers, [(0, 1), (2, 1), (4, 1), (6, 1)]);
+        assert_eq!(numbers, [(0, 1), (2, 1), (4, 1), (6, 1), (16, 1), (26, 1)]);
+        request.granted();
+        assert!(!sends(&mut request, start + ms(50_000)));
         request.wish();
         assert!(sends(&mut request, start + ms(60_000)));
         assert_eq!(request.seq_nr, 2);

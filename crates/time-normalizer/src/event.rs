@@ -142,7 +142,7 @@ pub enum RefitCause {
 impl fmt::Display for RefitCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Session => "another backend session",
+            Self::Session => "the backend plays anew",
             Self::Source => "another SSRC",
             Self::Sequence => "the sequence numbers began anew",
             Self::Timestamps => "the timestamps stepped",

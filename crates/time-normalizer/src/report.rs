@@ -21,6 +21,8 @@ pub enum Verdict {
     First,
     /// It fits what is known.
     Fits,
+    /// It is the track's last one once more, and says nothing new.
+    Again,
     /// It came before the first packet, and is looked at when that comes.
     Early,
     /// It is wrong, and has moved nothing; or only its time of day is wrong, and it was of use

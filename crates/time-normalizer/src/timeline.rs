@@ -227,6 +227,10 @@ impl Timeline {
             return self.lie(elapsed, index, Lie::Pair);
         }
         let heard = track::Heard { at: came, ntp: info.ntp, rtp: info.rtp };
+        // Copies of one report, as a network makes them, are not several that agree.
+        if track.reports.last.is_some_and(|last| (last.ntp, last.rtp) == (heard.ntp, heard.rtp)) {
+            return Verdict::Again;
+        }
         let last = track.reports.last.replace(heard);
         if last.is_some_and(|last| is_at_another_rate(last, heard, track.fitting.rate())) {
             track.is_off(elapsed);

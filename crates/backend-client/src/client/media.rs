@@ -186,6 +186,8 @@ impl BackendClient {
         let by_udp = matches!(track.path, Path::Udp(_));
         let Some(bye) = says_bye(&data, track.ssrc) else {
             self.stats.malformed += 1;
+            // It moves nothing here; who reads the reports says what is wrong with it.
+            self.event(Event::Rtcp { track: index, data });
             return;
         };
         let ended = bye && !track.ended;

@@ -212,6 +212,8 @@ impl Shard {
     }
 }
 
+/// A smaller step of a backend's clock concerns nobody, in nanoseconds.
+const LEAST_STEP_TOLD: u64 = 1_000_000_000;
 /// The time over which a rate is taken.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
@@ -240,6 +242,10 @@ fn log(stream: &str, event: StreamEvent) {
             let track = u16::from(track.0) + 1;
             tracing::warn!(%stream, track, %why, "a packet that is not RTP is dropped, as all such will be");
         }
+        StreamEvent::BadReport { track, why } => {
+            let track = u16::from(track.0) + 1;
+            tracing::warn!(%stream, track, %why, "a report of the backend's that cannot be read is refused, as all such will be");
+        }
         StreamEvent::Time { track, event } => log_time(stream, track, &event),
         StreamEvent::Tolerated { quirk, detail } => {
             tracing::info!(%stream, quirk, %detail, "the backend departs from the protocol");
@@ -258,6 +264,10 @@ fn log_time(stream: &str, track: Option<TrackId>, event: &TimeEvent) {
     match event {
         // Each start of the backend's is one.
         TimeEvent::Refitted { cause: RefitCause::Session, .. } => {
+            tracing::debug!(%stream, track, what = %event, "time");
+        }
+        // Clocks that count in tenths of a second seem to step all the time.
+        TimeEvent::BackendClockStepped { by } if by.nanos().unsigned_abs() < LEAST_STEP_TOLD => {
             tracing::debug!(%stream, track, what = %event, "time");
         }
         TimeEvent::BackendTime { .. } | TimeEvent::Realigned { .. } => {

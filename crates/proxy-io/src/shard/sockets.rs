@@ -215,8 +215,8 @@ pub(super) fn spawn(shard: &Shared) {
 
 /// Readers' reports and hole-punching packets: signs of life of their address.
 async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
-    // What is longer is cut off, and then no RTCP any more.
-    let mut buf = [0; 2048];
+    // What is longer is cut off, and then no RTCP any more: that is made of words of four bytes.
+    let mut buf = [0; MAX_REPORT + 1];
     loop {
         if socket.readable().await.is_err() {
             return;
@@ -267,6 +267,8 @@ async fn write_again(
 const MAX_SEGMENT: u16 = 1472;
 /// How long a full socket is waited for before it is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
+/// Bytes that a reader's RTCP packet may have.
+const MAX_REPORT: usize = 2048;
 /// Datagrams from readers in one step.
 const RECEIVE_STEP: usize = 64;
 

@@ -78,6 +78,27 @@ fn one_track_that_ends_ends_nobody() {
         )
     );
     assert_eq!((rig.ends(), rig.readers()), (0, (1, 1)));
+    // Readers hear the goodbye, and no report of that track after it.
+    let reports = rig.reports(AUDIO).len();
+    assert_eq!(reports, 1);
+    rig.run(secs(6));
+    assert_eq!(rig.reports(AUDIO).len(), reports);
+    rig.send(&[(AUDIO, Packet::audio(2, 161))]);
+    rig.run(secs(4));
+    assert!(rig.reports(AUDIO).len() > reports, "it came back, and so did its reports");
+}
+
+#[test]
+fn reports_that_cannot_be_read_are_told_once() {
+    let mut rig = Rig::playing(options());
+    rig.send(&[(VIDEO, Packet::key(1, 1))]);
+    // The length says more than there is.
+    let bad = [b'$', 1, 0, 8, 0x80, 200, 0, 6, 0, 0, 0, 8];
+    for _ in 0..3 {
+        rig.bytes(&bad);
+    }
+    let is_bad = |event: &&&StreamEvent| matches!(event, StreamEvent::BadReport { .. });
+    assert_eq!(rig.events().iter().filter(is_bad).count(), 1);
 }
 
 #[test]

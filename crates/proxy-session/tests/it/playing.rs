@@ -11,9 +11,10 @@ use crate::rig::{Rig, ms, options, play, play_of, secs, udp};
 fn a_reader_is_told_after_the_backend_was() {
     let mut rig = Rig::described(options(), Camera::default());
     rig.prepare(1);
-    assert_eq!(rig.stream.status().state, StreamState::Starting);
+    assert_eq!(rig.stream.status().state, StreamState::Ready);
     let begin = rig.elapsed();
     let ticket = rig.ask(1, play());
+    assert_eq!(rig.stream.status().state, StreamState::Starting);
     assert!(rig.reply(ticket).is_none());
     rig.run(ms(100));
     assert_eq!(rig.replied_at(ticket), Some(begin + DELAY));

@@ -207,6 +207,24 @@ fn a_single_report_that_is_off_moves_nothing() {
 }
 
 #[test]
+fn copies_of_one_report_are_not_several_that_agree() {
+    let mut scene = scene(TimelineOptions::default());
+    play(&mut scene, 0, 20, true);
+    scene.crystal.set = 30_000 * MS;
+    let wrong = scene.video.info(&scene.crystal, 20 * SECOND);
+    scene.crystal.set = 0;
+    let (index, ssrc) = (scene.video.index, scene.video.ssrc);
+    for copy in 0..20 {
+        let now = scene.host.now(20 * SECOND + copy * MS);
+        let verdict = scene.timeline.on_sender_report(now, index, ssrc, &wrong);
+        assert_eq!(verdict == Verdict::Again, copy > 0, "{verdict:?}");
+    }
+    let (video, audio) = play(&mut scene, 20, 30, true);
+    assert!((video - audio).abs() < MS, "{video} and {audio}");
+    assert_eq!(scene.timeline.stats().backend_steps, 0);
+}
+
+#[test]
 fn reports_of_another_source_are_not_used() {
     let mut scene = scene(TimelineOptions::default());
     play(&mut scene, 0, 3, false);
