@@ -99,6 +99,7 @@ impl Arguments {
                 "--pace" => options.pace = pace(&value()?)?,
                 "--source" => options.source = source(&value()?)?,
                 "--pictures" => options.pictures = Some(value()?.into()),
+                "--replay" => options.replay = Some(value()?.into()),
                 "--start" => {
                     options.start = match value()?.as_str() {
                         "now" => Start::Now,
@@ -189,6 +190,8 @@ Usage: test-camera [OPTIONS]
   --streams N            number of streams: /cam, /cam1, ... [1]
   --source SOURCE        clip, or synthetic:bitrate=4000000,fps=25,gop=50,key=60000 [clip]
   --pictures FILE        show an MP4 file's H.264 or H.265 in place of the clip's pictures
+  --replay FILE          send the RTP packets of a file (RFC 4571) over and over, as the one
+                         beside it that ends with .sdp describes them
   --no-audio             picture only
   --pace PACE            burst, line:MBIT or spread: how a frame's packets are sent [spread]
   --start WHERE          now, keyframe or beginning: where a session starts [now]

@@ -5,6 +5,7 @@ mod clip;
 mod h264;
 mod mp4;
 mod nal;
+mod replay;
 mod stamp;
 mod synthetic;
 
@@ -17,6 +18,7 @@ use crate::options::{CameraOptions, Source};
 
 use clip::Clip;
 pub(crate) use nal::ParameterSets;
+use replay::Replay;
 pub use stamp::Stamp;
 
 /// The payload of one RTP packet.
@@ -26,6 +28,9 @@ pub(crate) struct Payload {
     pub(crate) marker: bool,
     /// Which of the stamped packets of its frame it is, and of how many.
     pub(crate) stamp: Option<(u16, u16)>,
+    /// The first byte of its packet and the payload type, where they are not those of the track;
+    /// `bytes` is then all that follows the fixed header.
+    pub(crate) head: Option<(u8, u8)>,
 }
 
 /// One access unit: the packets of one timestamp.
@@ -42,6 +47,8 @@ pub(crate) struct Content {
     /// The same pictures with one set of parameter sets and with the other.
     video: [Video; 2],
     audio: Option<Audio>,
+    /// What is sent in their place, as the only track.
+    replay: Option<Replay>,
 }
 
 #[derive(Debug)]
@@ -102,20 +109,30 @@ impl Content {
                 [synthetic(CLIP_320X180, "first")?, synthetic(CLIP_256X144, "second")?]
             }
         };
+        let replay = match &options.replay {
+            Some(path) => {
+                anyhow::ensure!(options.pictures.is_none(), "pictures or a recording, not both");
+                Some(Replay::read(path)?)
+            }
+            None => None,
+        };
         let audio = if options.audio && options.source == Source::Clip {
             let clip = aac::Clip::parse(CLIP_AAC).context("the clip's sound")?;
             Some(Audio { units: clip.packetize(limit), config: clip.config })
         } else {
             None
         };
-        Ok(Self { video, audio })
+        Ok(Self { video, audio, replay })
     }
 
     pub(crate) fn has(&self, track: Track) -> bool {
-        track == Track::Video || self.audio.is_some()
+        track == Track::Video || (self.audio.is_some() && self.replay.is_none())
     }
 
     pub(crate) fn unit(&self, track: Track, index: u64, set: ParameterSet) -> Option<&Unit> {
+        if let Some(replay) = &self.replay {
+            return replay.unit(index);
+        }
         match track {
             Track::Video => self.video(set).at(index),
             Track::Audio => {
@@ -131,11 +148,17 @@ impl Content {
 
     /// When a unit is due, counted from the content's beginning.
     pub(crate) fn time(&self, track: Track, index: u64) -> Duration {
-        self.units_last(track, index.saturating_add(self.delay(track)))
+        match &self.replay {
+            Some(replay) => replay.time(index),
+            None => self.units_last(track, index.saturating_add(self.delay(track))),
+        }
     }
 
     /// The first unit that is due at `time` or later.
     pub(crate) fn first_unit(&self, track: Track, time: Duration) -> u64 {
+        if let Some(replay) = &self.replay {
+            return replay.first_unit(time);
+        }
         let (units, seconds) = self.unit_rate(track);
         let index = (time.as_nanos() * units).div_ceil(1_000_000_000 * seconds);
         u64::try_from(index).unwrap_or(u64::MAX).saturating_sub(self.delay(track))
@@ -144,12 +167,18 @@ impl Content {
     /// The first key frame that is due at `time` or later.
     pub(crate) fn first_key_frame(&self, time: Duration) -> u64 {
         let first = self.first_unit(Track::Video, time);
+        if self.replay.is_some() {
+            return first;
+        }
         self.video(ParameterSet::First).next_key_frame(first)
     }
 
     /// A unit's RTP timestamp before the random offset is added: when it is shown, which is not
     /// the order in which units are sent.
     pub(crate) fn timestamp(&self, track: Track, index: u64) -> u32 {
+        if let Some(replay) = &self.replay {
+            return wrap(replay.timestamp(index));
+        }
         let shown = match track {
             Track::Video => self.video(ParameterSet::First).shown(index),
             Track::Audio => index,
@@ -165,6 +194,9 @@ impl Content {
     }
 
     pub(crate) fn clock_rate(&self, track: Track) -> u32 {
+        if let Some(replay) = &self.replay {
+            return replay.clock_rate();
+        }
         match track {
             Track::Video => 90_000,
             Track::Audio => AUDIO_RATE,
@@ -173,11 +205,17 @@ impl Content {
 
     /// The time from one unit of a track to the next.
     pub(crate) fn interval(&self, track: Track) -> Duration {
-        self.units_last(track, 1)
+        match &self.replay {
+            Some(replay) => replay.interval(),
+            None => self.units_last(track, 1),
+        }
     }
 
     /// The time from one key frame to the next.
     pub(crate) fn key_frame_interval(&self) -> Duration {
+        if let Some(replay) = &self.replay {
+            return replay.length();
+        }
         let gop = self.video(ParameterSet::First).next_key_frame(1);
         self.units_last(Track::Video, gop)
     }
@@ -187,6 +225,11 @@ impl Content {
             Video::Clip(clip) => &clip.parameter_sets,
             Video::Synthetic { sets, .. } => sets,
         }
+    }
+
+    /// The lines of the description for a recording's track, which is set up at `control`.
+    pub(crate) fn describe_recording(&self, control: &str) -> Option<String> {
+        self.replay.as_ref().map(|replay| replay.describe(control))
     }
 
     /// The AudioSpecificConfig (ISO/IEC 14496-3) of the sound.

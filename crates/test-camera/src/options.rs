@@ -19,6 +19,11 @@ pub struct CameraOptions {
     /// last 16 s, or several times that, where there is sound too. Frames are sent in decoding
     /// order with the timestamps at which they are shown, each once an encoder would have it.
     pub pictures: Option<PathBuf>,
+    /// Packets to send in place of pictures and sound, over and over, each when its timestamp says:
+    /// a file of one track's RTP packets, each behind its length in 16 bits (RFC 4571), and beside
+    /// it, with the ending `.sdp`, their description. Only sequence numbers, timestamps and SSRC
+    /// are the session's own. The track goes by the name of video in faults.
+    pub replay: Option<PathBuf>,
     /// Whether the clip's sound is offered too. Synthetic sources have none.
     pub audio: bool,
     /// How the packets of a frame are laid out in time.
@@ -54,6 +59,7 @@ impl Default for CameraOptions {
             streams: 1,
             source: Source::Clip,
             pictures: None,
+            replay: None,
             audio: true,
             pace: Pace::Spread,
             start: Start::Now,

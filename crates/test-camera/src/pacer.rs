@@ -219,6 +219,8 @@ impl Pacer<'_> {
 
     fn send_packet(&mut self, outlet: &mut Outlet, payload: &Payload, faults: &Faults) {
         let marker = if payload.marker { 0x80 } else { 0 };
+        let (first, payload_type) =
+            payload.head.unwrap_or_else(|| (0x80, sdp::payload_type(outlet.track)));
         let timestamp = self
             .shared
             .content
@@ -226,7 +228,7 @@ impl Pacer<'_> {
             .wrapping_add(outlet.timestamp_base)
             .wrapping_add(self.ticks(outlet, faults.jump));
         self.packet.clear();
-        self.packet.extend_from_slice(&[0x80, marker | sdp::payload_type(outlet.track)]);
+        self.packet.extend_from_slice(&[first, marker | payload_type]);
         self.packet.extend_from_slice(&outlet.sequence.to_be_bytes());
         self.packet.extend_from_slice(&timestamp.to_be_bytes());
         self.packet.extend_from_slice(&outlet.ssrc.to_be_bytes());

@@ -9,7 +9,6 @@ use crate::media::{Content, ParameterSet, ParameterSets};
 
 /// The session description of one stream.
 pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64) -> String {
-    let (encoding, parameters) = video_format(content.parameter_sets(set));
     let mut text = format!(
         "v=0\r\n\
          o=- {id} 1 IN IP4 0.0.0.0\r\n\
@@ -19,8 +18,15 @@ pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64
          a=tool:test-camera\r\n\
          a=type:broadcast\r\n\
          a=control:*\r\n\
-         a=range:npt=now-\r\n\
-         m=video 0 RTP/AVP {video}\r\n\
+         a=range:npt=now-\r\n"
+    );
+    if let Some(track) = content.describe_recording(control(Track::Video)) {
+        text.push_str(&track);
+        return text;
+    }
+    let (encoding, parameters) = video_format(content.parameter_sets(set));
+    text.push_str(&format!(
+        "m=video 0 RTP/AVP {video}\r\n\
          a=rtpmap:{video} {encoding}/90000\r\n\
          a=fmtp:{video} {parameters}\r\n\
          a=framerate:{fps}\r\n\
@@ -28,7 +34,7 @@ pub(crate) fn describe(content: &Content, set: ParameterSet, name: &str, id: u64
         video = payload_type(Track::Video),
         fps = content.fps(),
         control = control(Track::Video),
-    );
+    ));
     if let Some([high, low]) = content.audio_config() {
         text.push_str(&format!(
             "m=audio 0 RTP/AVP {audio}\r\n\

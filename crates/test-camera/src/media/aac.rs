@@ -50,6 +50,7 @@ impl<'a> Clip<'a> {
                         bytes: [&[0, 16, high, low], piece].concat().into(),
                         marker: false,
                         stamp: None,
+                        head: None,
                     })
                     .collect();
                 if let Some(last) = packets.last_mut() {

@@ -100,7 +100,7 @@ impl Packets {
     }
 
     fn push(&mut self, bytes: Box<[u8]>) {
-        self.packets.push(Payload { bytes, marker: false, stamp: None });
+        self.packets.push(Payload { bytes, marker: false, stamp: None, head: None });
     }
 
     pub(super) fn finish(mut self, key: bool) -> Unit {
