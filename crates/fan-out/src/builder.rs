@@ -6,12 +6,12 @@ use std::time::Instant;
 use rtp_rtcp::{ExtSeq, RtpTime, Ssrc, patch_header};
 use smallvec::SmallVec;
 
-use crate::batch::{EntryKind, MAX_BATCH_BYTES, WireBatch};
+use crate::batch::{EntryKind, MAX_BATCH_BYTES, Rendition, WireBatch};
 use crate::live_point::Times;
 use crate::meter::Meter;
 use crate::track::TrackId;
 
-/// Gathers one track's packets into batches; reusable.
+/// Gathers packets into batches of one track each; reusable.
 #[derive(Debug)]
 pub struct WireBatchBuilder {
     track: TrackId,
@@ -21,8 +21,9 @@ pub struct WireBatchBuilder {
     times: Option<Times>,
     key: Option<ExtSeq>,
     payload_octets: u64,
-    /// The size of the last image, which the next one probably resembles.
-    guess: usize,
+    /// What the next image of each track probably needs at most: one that grows is copied, one that
+    /// shrinks is cut.
+    guesses: SmallVec<[usize; 4]>,
     meter: Option<Arc<Meter>>,
 }
 
@@ -47,6 +48,8 @@ const MAX_STEP: u64 = 1_000;
 /// The most packets of one batch: with `MAX_STEP` it keeps the numbers of a batch within a span
 /// of 16 bits.
 const MAX_PACKETS: usize = 4_096;
+/// By this part the guess of an image's size shrinks with each image.
+const GUESS_FADES: usize = 16;
 /// The longest span of numbers in one batch.
 const MAX_SPAN: u64 = 32_000;
 
@@ -61,7 +64,7 @@ impl WireBatchBuilder {
             times: None,
             key: None,
             payload_octets: 0,
-            guess: 0,
+            guesses: SmallVec::new(),
             meter: None,
         }
     }
@@ -69,6 +72,15 @@ impl WireBatchBuilder {
     /// The same, with what counts its batches while they live.
     pub fn metered(track: TrackId, meter: Arc<Meter>) -> Self {
         Self { meter: Some(meter), ..Self::new(track) }
+    }
+
+    /// From now on batches are of `track`. Packets of another one that were not finished are
+    /// dropped.
+    pub fn begin(&mut self, track: TrackId) {
+        self.image.clear();
+        self.ends.clear();
+        (self.seqs, self.times, self.key, self.payload_octets) = (None, None, None, 0);
+        self.track = track;
     }
 
     /// Copies `packet` into the image and writes `seq`, `timestamp` and `ssrc` into the copy.
@@ -86,7 +98,8 @@ impl WireBatchBuilder {
                 return Push::Full;
             }
         } else {
-            self.image.reserve(self.guess.max(packet.len()));
+            let guess = self.guesses.get(self.track.index()).copied().unwrap_or_default();
+            self.image.reserve(guess.max(packet.len()));
         }
         let start = self.image.len();
         self.image.extend_from_slice(packet);
@@ -120,10 +133,11 @@ impl WireBatchBuilder {
     /// meanwhile is kept for the next one).
     pub fn finish(&mut self, at: Instant) -> Option<Arc<WireBatch>> {
         let seqs = self.seqs.take()?;
-        self.guess = self.image.len();
+        self.guess_by(self.image.len());
         let batch = WireBatch {
             track: self.track,
             kind: EntryKind::Media,
+            rendition: Rendition::Shared,
             at,
             image: std::mem::take(&mut self.image).into_boxed_slice(),
             ends: std::mem::take(&mut self.ends),
@@ -138,6 +152,19 @@ impl WireBatchBuilder {
             meter.add(batch.bytes_held());
         }
         Some(Arc::new(batch))
+    }
+}
+
+impl WireBatchBuilder {
+    /// An image of the track turned out to be of so many bytes.
+    fn guess_by(&mut self, bytes: usize) {
+        let index = self.track.index();
+        if self.guesses.len() <= index {
+            self.guesses.resize(index + 1, 0);
+        }
+        if let Some(guess) = self.guesses.get_mut(index) {
+            *guess = bytes.max(*guess - *guess / GUESS_FADES);
+        }
     }
 }
 

@@ -140,7 +140,7 @@ impl Stream {
         self.is_playing = false;
         self.building = None;
         self.key_unit = None;
-        self.builder = self.builder_of(TrackId(0));
+        self.builder.begin(TrackId(0));
         self.receiver_reports.clear();
         self.held = None;
         for track in self.tracks.iter_mut().flatten() {

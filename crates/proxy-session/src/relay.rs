@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backend_client::Demand;
 use bytes::Bytes;
-use fan_out::{TrackId, WireBatch, WireBatchBuilder};
+use fan_out::WireBatch;
 use rtp_rtcp::{Now, RtcpPacket, RtpError, RtpPacket};
 
 use crate::output::{Output, StreamEvent};
@@ -61,13 +61,6 @@ impl Stream {
             if let Some(Some(track)) = self.tracks.get_mut(index) {
                 track.put_way_back(way);
             }
-        }
-    }
-
-    pub(crate) fn builder_of(&self, track: TrackId) -> WireBatchBuilder {
-        match &self.meter {
-            Some(meter) => WireBatchBuilder::metered(track, Arc::clone(meter)),
-            None => WireBatchBuilder::new(track),
         }
     }
 

@@ -51,8 +51,6 @@ pub struct Stream {
     /// Whether the backend has agreed to PLAY since somebody last began to want media.
     pub(crate) is_playing: bool,
     pub(crate) is_shut_down: bool,
-    /// What counts the batches.
-    pub(crate) meter: Option<Arc<Meter>>,
     pub(crate) builder: WireBatchBuilder,
     pub(crate) building: Option<usize>,
     /// Track and timestamp of the key unit that the batch under construction names.
@@ -93,7 +91,6 @@ impl Stream {
             is_available: false,
             is_playing: false,
             is_shut_down: false,
-            meter: None,
             builder: WireBatchBuilder::new(TrackId(0)),
             building: None,
             key_unit: None,
@@ -108,9 +105,8 @@ impl Stream {
 
     /// Counts the batches made from here on in `meter`, for as long as anybody holds them.
     pub fn count_in(&mut self, meter: Arc<Meter>) {
-        self.builder = WireBatchBuilder::metered(TrackId(0), Arc::clone(&meter));
+        self.builder = WireBatchBuilder::metered(TrackId(0), meter);
         self.building = None;
-        self.meter = Some(meter);
     }
 
     /// The stream's name.

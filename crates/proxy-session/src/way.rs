@@ -107,7 +107,7 @@ impl<'a> Exit<'a> {
         let after_key = stream.key_unit.is_some_and(|key| key != (self.index, timestamp));
         if stream.building != Some(self.index) || after_key {
             stream.close_batch(now);
-            stream.builder = stream.builder_of(id);
+            stream.builder.begin(id);
             stream.building = Some(self.index);
         }
         let mut pushed = stream.builder.push(bytes, seq, timestamp, ssrc);
