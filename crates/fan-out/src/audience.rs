@@ -1,6 +1,7 @@
 //! One stream's log and its readers on one shard.
 
 mod eviction;
+mod renditions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use rtp_rtcp::ExtSeq;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::batch::WireBatch;
+use crate::batch::{Rendition, WireBatch};
 use crate::event::{AudienceEvent, Events, Lag, ReaderStats};
 use crate::group::{Greeting, Group};
 use crate::join::{AudienceFull, Join, MAX_GROUPS, Start, Transport};
@@ -21,6 +22,8 @@ use crate::reader::{Context, TcpReader, framed, unusual};
 use crate::tcp_run::Alike;
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
+
+use renditions::Side;
 
 /// Names a reader of an audience; never names another one after it left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,6 +53,8 @@ pub struct Audience<A> {
     pub(crate) limits: FanOutLimits,
     pub(crate) video: TrackMask,
     pub(crate) log: Log,
+    /// The log of readers over UDP, from when there has been an entry that is not for all.
+    pub(crate) datagrams: Option<Box<Log>>,
     pub(crate) slots: Slab<Slot>,
     /// By slot index; apart from the slots because UDP sends touch nothing else of a reader.
     pub(crate) stats: Vec<ReaderStats>,
@@ -88,6 +93,7 @@ impl<A: Copy> Audience<A> {
             limits,
             video,
             log: Log::new(),
+            datagrams: None,
             slots: Slab::new(),
             stats: Vec::new(),
             groups: Vec::new(),
@@ -114,8 +120,15 @@ impl<A: Copy> Audience<A> {
     }
 
     /// Appends a batch and evicts what nobody needs or what exceeds the limits.
+    ///
+    /// A batch that is not for all readers gives those over UDP a log of their own, if they have
+    /// none yet: they go on where they are, with what is for them from then on.
     pub fn publish(&mut self, now: Instant, batch: Arc<WireBatch>) {
-        self.log.append(now, batch);
+        if self.datagrams.is_none() && batch.rendition() == Rendition::Shared {
+            self.log.append(now, batch);
+        } else {
+            self.publish_apart(now, batch);
+        }
         self.evict(now);
         if self.tick.is_none() && self.tcp > 0 {
             self.tick = Some(now + TICK);
@@ -131,15 +144,15 @@ impl<A: Copy> Audience<A> {
                 reader.clear(&self.log, self.video);
             }
         }
-        for group in &mut self.groups {
-            group.clear(&self.log, self.video);
-        }
+        self.clear_datagrams();
     }
 
     /// Evicts what arrived before the instant `at`, needed or not: for a budget over many logs.
     pub fn forget_before(&mut self, at: Instant) {
-        while self.log.front().is_some_and(|entry| entry.batch.at() < at) {
-            self.evict_one(None);
+        for side in Side::BOTH {
+            while self.front_of(side).is_some_and(|entry| entry.batch.at() < at) {
+                self.evict_one(None, side);
+            }
         }
     }
 
@@ -194,10 +207,11 @@ impl<A: Copy> Audience<A> {
                     self.groups.push(Group::new());
                 }
                 let bursts = bursts.into_iter().map(|unit| (unit, unit.rate(&self.limits)));
-                let greeting = Greeting::new(now, key, tracks, wait, self.log.end(), join.prologue)
+                let log = self.datagrams.as_deref().unwrap_or(&self.log);
+                let greeting = Greeting::new(now, key, tracks, wait, log.end(), join.prologue)
                     .with_bursts(bursts.collect());
                 if let Some(group) = self.groups.get_mut(group) {
-                    group.join(greeting, &self.log);
+                    group.join(greeting, log);
                 }
                 Reader::Udp { group, is_cut: false }
             }
@@ -224,6 +238,10 @@ impl<A: Copy> Audience<A> {
         mask: TrackMask,
         group: Option<usize>,
     ) -> (TrackMask, SmallVec<[Newest; 1]>) {
+        let log = match group {
+            Some(_) => self.datagrams.as_deref().unwrap_or(&self.log),
+            None => &self.log,
+        };
         let mut wait = self.video;
         let mut bursts = SmallVec::new();
         let is_busy =
@@ -237,16 +255,16 @@ impl<A: Copy> Audience<A> {
             Start::Instant => {
                 let mut refused = None;
                 for track in self.video.intersect(mask).iter() {
-                    match self.log.instant_unit(now, track, &self.limits) {
+                    match log.instant_unit(now, track, &self.limits) {
                         Some(unit) => {
                             wait.remove(track);
                             bursts.push(unit);
                         }
-                        None => refused = Some(self.log.newest_unit(now, track)),
+                        None => refused = Some(log.newest_unit(now, track)),
                     }
                 }
                 // With an empty log the stream just begins, with a key frame.
-                if let Some(unit) = refused.filter(|_| self.log.front().is_some()) {
+                if let Some(unit) = refused.filter(|_| log.front().is_some()) {
                     let unit = unit.map(|unit| Lag { bytes: unit.left.bytes, age: unit.age });
                     self.events.push(AudienceEvent::NoBurst { reader: key, unit });
                 }
@@ -264,7 +282,8 @@ impl<A: Copy> Audience<A> {
         } else if let Some(&Reader::Udp { group, .. }) = self.slot(key).map(|slot| &slot.reader)
             && let Some(group) = self.groups.get_mut(group)
         {
-            group.keep_tracks(key, tracks, &self.log);
+            let log = self.datagrams.as_deref().unwrap_or(&self.log);
+            group.keep_tracks(key, tracks, log);
         }
     }
 
@@ -276,7 +295,7 @@ impl<A: Copy> Audience<A> {
             Reader::Tcp(_) => self.tcp -= 1,
             Reader::Udp { group, .. } => {
                 if let Some(group) = self.groups.get_mut(group) {
-                    group.leave(key, &self.log);
+                    group.leave(key, self.datagrams.as_deref().unwrap_or(&self.log));
                 }
             }
         }
@@ -329,24 +348,23 @@ impl<A: Copy> Audience<A> {
         })
     }
 
-    /// The memory the log holds, in bytes, both forms of the images counted.
+    /// The memory the logs hold, in bytes, both forms of the images counted. What readers over
+    /// TCP and over UDP share counts twice where these have a log of their own.
     pub fn log_bytes(&self) -> usize {
-        self.log.bytes()
+        self.log.bytes() + self.datagrams.as_ref().map_or(0, |log| log.bytes())
     }
 
     /// What another audience of the stream has to be given first, in order, for its readers to
-    /// begin where readers of this one can: everything from the oldest of such key units on.
+    /// begin where readers of this one can: everything from the oldest of such key units on. See
+    /// [`Audience::datagrams_from_keys`] for what it has to be given next.
     pub fn log_from_keys(&self) -> impl Iterator<Item = &Arc<WireBatch>> {
-        let keys = self.video.iter().map(|track| self.log.oldest_key(track));
-        // A unit that is just arriving may turn out to be one, of a track that has none yet.
-        let (base, end) = (self.log.base(), self.log.end());
-        let from = keys.map(|key| key.map_or(base, |key| key.pos)).min().unwrap_or(end);
-        (from..end).filter_map(|pos| Some(&self.log.get(pos)?.batch))
+        self.log.from_keys(self.video)
     }
 
-    /// The media time the log spans.
+    /// The media time the log spans, the longer one of two.
     pub fn log_span(&self) -> Duration {
-        self.log.span()
+        let datagrams = self.datagrams.as_ref().map(|log| log.span());
+        self.log.span().max(datagrams.unwrap_or_default())
     }
 
     /// What happened to readers since the last call.
@@ -407,7 +425,7 @@ impl<A: Copy> Audience<A> {
             self.groups.get_mut(number),
             Shared {
                 number,
-                log: &self.log,
+                log: self.datagrams.as_deref().unwrap_or(&self.log),
                 limits: &self.limits,
                 video: self.video,
                 slots: &mut self.slots,

@@ -30,6 +30,22 @@ pub enum EntryKind {
     Report,
 }
 
+/// Which readers an entry is for.
+///
+/// As long as all entries are for all readers, readers over TCP and over UDP share one log. From
+/// the first one on that is not, those over UDP have a log of their own, which begins as the one
+/// that was shared: see [`Audience::publish`](crate::Audience::publish).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Rendition {
+    /// For all.
+    #[default]
+    Shared,
+    /// For readers over TCP, who get packets of any size.
+    Original,
+    /// For readers over UDP: what goes to them in place of that.
+    Datagrams,
+}
+
 /// One contiguous image of at most [`MAX_BATCH_BYTES`] of one track, with the points to cut it at.
 ///
 /// Made once per stream by a [`WireBatchBuilder`](crate::WireBatchBuilder), never changed, and
@@ -37,6 +53,7 @@ pub enum EntryKind {
 pub struct WireBatch {
     pub(crate) track: TrackId,
     pub(crate) kind: EntryKind,
+    pub(crate) rendition: Rendition,
     pub(crate) at: Instant,
     pub(crate) image: Box<[u8]>,
     /// Where each packet ends in the image.
@@ -57,6 +74,16 @@ impl WireBatch {
     ///
     /// What exceeds [`MAX_BATCH_BYTES`] cannot be sent by anyone and gives an empty entry.
     pub fn report(track: TrackId, compound: &[u8], at: Instant) -> Arc<Self> {
+        Self::report_for(Rendition::Shared, track, compound, at)
+    }
+
+    /// The same for some readers only.
+    pub fn report_for(
+        rendition: Rendition,
+        track: TrackId,
+        compound: &[u8],
+        at: Instant,
+    ) -> Arc<Self> {
         let compound = if compound.len() > MAX_BATCH_BYTES { &[][..] } else { compound };
         let ends = if compound.is_empty() {
             SmallVec::new()
@@ -66,6 +93,7 @@ impl WireBatch {
         Arc::new(Self {
             track,
             kind: EntryKind::Report,
+            rendition,
             at,
             image: compound.into(),
             ends,
@@ -81,6 +109,11 @@ impl WireBatch {
     /// The track all packets belong to.
     pub fn track(&self) -> TrackId {
         self.track
+    }
+
+    /// Which readers it is for.
+    pub fn rendition(&self) -> Rendition {
+        self.rendition
     }
 
     /// Whether it carries RTP or RTCP.
@@ -231,10 +264,11 @@ impl WireBatch {
         }
     }
 
-    /// The extended sequence number of packet `index`.
+    /// The extended sequence number of packet `index`; `None` for a report, or if there is no such
+    /// packet.
     ///
     /// The builder keeps a batch's numbers within a span that 16 bits can tell.
-    pub(crate) fn ext_seq(&self, index: usize) -> Option<ExtSeq> {
+    pub fn ext_seq(&self, index: usize) -> Option<ExtSeq> {
         let (first, last) = self.seqs?;
         // The usual questions need no look at the image.
         if index == 0 {

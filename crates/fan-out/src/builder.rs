@@ -15,6 +15,7 @@ use crate::track::TrackId;
 #[derive(Debug)]
 pub struct WireBatchBuilder {
     track: TrackId,
+    rendition: Rendition,
     image: Vec<u8>,
     ends: SmallVec<[u32; 4]>,
     seqs: Option<(ExtSeq, ExtSeq)>,
@@ -58,6 +59,7 @@ impl WireBatchBuilder {
     pub fn new(track: TrackId) -> Self {
         Self {
             track,
+            rendition: Rendition::Shared,
             image: Vec::new(),
             ends: SmallVec::new(),
             seqs: None,
@@ -83,26 +85,77 @@ impl WireBatchBuilder {
         self.track = track;
     }
 
+    /// Batches are for these readers, from the one under construction on; at first for all.
+    pub fn set_rendition(&mut self, rendition: Rendition) {
+        self.rendition = rendition;
+    }
+
     /// Copies `packet` into the image and writes `seq`, `timestamp` and `ssrc` into the copy.
     ///
     /// Numbers go up within a batch; one that does not begins a new batch.
     pub fn push(&mut self, packet: &[u8], seq: ExtSeq, timestamp: RtpTime, ssrc: Ssrc) -> Push {
         let Some(payload) = payload_octets(packet) else { return Push::NotRtp };
-        if packet.len() > MAX_BATCH_BYTES {
-            return Push::TooLarge;
-        }
-        if let Some((first, last)) = self.seqs {
-            let follows = seq > last && seq.0 - last.0 <= MAX_STEP && seq.0 - first.0 <= MAX_SPAN;
-            let fits = self.image.len() + packet.len() <= MAX_BATCH_BYTES;
-            if !follows || !fits || self.ends.len() >= MAX_PACKETS {
-                return Push::Full;
-            }
-        } else {
-            let guess = self.guesses.get(self.track.index()).copied().unwrap_or_default();
-            self.image.reserve(guess.max(packet.len()));
+        if let Err(push) = self.admit(packet.len(), seq) {
+            return push;
         }
         let start = self.image.len();
         self.image.extend_from_slice(packet);
+        self.note(start, payload, seq, timestamp, ssrc)
+    }
+
+    /// Writes a packet into the image that is given in parts: the fixed header, of which number,
+    /// timestamp and source are replaced, without CSRCs, extension and padding; and `octets` bytes
+    /// of payload, in pieces.
+    pub fn push_parts<'a>(
+        &mut self,
+        header: [u8; 12],
+        pieces: impl Iterator<Item = &'a [u8]>,
+        octets: usize,
+        seq: ExtSeq,
+        timestamp: RtpTime,
+        ssrc: Ssrc,
+    ) -> Push {
+        if let Err(push) = self.admit(header.len() + octets, seq) {
+            return push;
+        }
+        let start = self.image.len();
+        self.image.extend_from_slice(&header);
+        pieces.for_each(|piece| self.image.extend_from_slice(piece));
+        if self.image.len() > MAX_BATCH_BYTES {
+            // There was more than announced.
+            self.image.truncate(start);
+            return if start == 0 { Push::TooLarge } else { Push::Full };
+        }
+        self.note(start, octets as u64, seq, timestamp, ssrc)
+    }
+
+    /// Makes room for a packet of so many bytes, or says why there is none.
+    fn admit(&mut self, bytes: usize, seq: ExtSeq) -> Result<(), Push> {
+        if bytes > MAX_BATCH_BYTES {
+            return Err(Push::TooLarge);
+        }
+        if let Some((first, last)) = self.seqs {
+            let follows = seq > last && seq.0 - last.0 <= MAX_STEP && seq.0 - first.0 <= MAX_SPAN;
+            let fits = self.image.len() + bytes <= MAX_BATCH_BYTES;
+            if !follows || !fits || self.ends.len() >= MAX_PACKETS {
+                return Err(Push::Full);
+            }
+        } else {
+            let guess = self.guesses.get(self.track.index()).copied().unwrap_or_default();
+            self.image.reserve(guess.max(bytes));
+        }
+        Ok(())
+    }
+
+    /// Patches and counts the packet that the image has from `start` on.
+    fn note(
+        &mut self,
+        start: usize,
+        octets: u64,
+        seq: ExtSeq,
+        timestamp: RtpTime,
+        ssrc: Ssrc,
+    ) -> Push {
         let copy = self.image.get_mut(start..).unwrap_or_default();
         if !patch_header(copy, seq.seq(), timestamp, ssrc) {
             self.image.truncate(start);
@@ -114,7 +167,7 @@ impl WireBatchBuilder {
             Some(times) => times.push(timestamp),
             None => self.times = Some(Times::of(timestamp)),
         }
-        self.payload_octets += payload;
+        self.payload_octets += octets;
         Push::Added
     }
 
@@ -137,7 +190,7 @@ impl WireBatchBuilder {
         let batch = WireBatch {
             track: self.track,
             kind: EntryKind::Media,
-            rendition: Rendition::Shared,
+            rendition: self.rendition,
             at,
             image: std::mem::take(&mut self.image).into_boxed_slice(),
             ends: std::mem::take(&mut self.ends),

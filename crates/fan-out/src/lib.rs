@@ -53,8 +53,8 @@ mod udp;
 
 pub use audience::{Audience, ReaderKey};
 pub use batch::{
-    EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, MAX_SEGMENTS, Run,
-    WireBatch,
+    EntryKind, FRAME_HEADER_BYTES, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, MAX_SEGMENTS, Rendition,
+    Run, WireBatch,
 };
 pub use builder::{Push, WireBatchBuilder};
 pub use egress::{Admit, Egress, MAX_SLICES};

@@ -182,6 +182,17 @@ impl Log {
         }
     }
 
+    /// A log that goes on from all that is in this one, places and numbers included. The batches
+    /// are shared; their interleaved forms belong to the readers of this one.
+    pub(crate) fn fork(&self) -> Self {
+        let entries = self.entries.iter().map(|entry| Entry {
+            batch: Arc::clone(&entry.batch),
+            is_framed: Cell::new(false),
+            ..*entry
+        });
+        Self { entries: entries.collect(), framed: Cell::new(0), ..*self }
+    }
+
     /// The position of the oldest entry.
     pub(crate) fn base(&self) -> u64 {
         self.base
@@ -275,6 +286,15 @@ impl Log {
         let state = self.tracks.get(track.index())?;
         let oldest = state.older.iter().flatten().next().or(state.key.as_ref());
         oldest.map(|key| key.begins)
+    }
+
+    /// The batches from the oldest key unit on that readers may begin with.
+    pub(crate) fn from_keys(&self, video: TrackMask) -> impl Iterator<Item = &Arc<WireBatch>> {
+        let keys = video.iter().map(|track| self.oldest_key(track));
+        // A unit that is just arriving may turn out to be one, of a track that has none yet.
+        let (base, end) = (self.base(), self.end());
+        let from = keys.map(|key| key.map_or(base, |key| key.pos)).min().unwrap_or(end);
+        (from..end).filter_map(|pos| Some(&self.get(pos)?.batch))
     }
 
     /// Appends an entry and returns its position.

@@ -48,7 +48,8 @@ impl<A: Copy> Audience<A> {
             found.taken(now, shared.limits);
             self.tidy_scratch();
         }
-        self.groups.get(group)?.lend(&self.log, &self.scratch)
+        let log = self.datagrams.as_deref().unwrap_or(&self.log);
+        self.groups.get(group)?.lend(log, &self.scratch)
     }
 
     /// What became of the last offer: the first `sent` destinations took it; with `next_failed`

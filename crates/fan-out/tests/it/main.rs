@@ -4,6 +4,7 @@ mod batches;
 mod instant;
 mod kept_tracks;
 mod log_bounds;
+mod renditions;
 mod source;
 mod tcp_lag;
 mod tcp_model;
