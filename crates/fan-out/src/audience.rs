@@ -358,7 +358,7 @@ impl<A: Copy> Audience<A> {
     /// begin where readers of this one can: everything from the oldest of such key units on. See
     /// [`Audience::datagrams_from_keys`] for what it has to be given next.
     pub fn log_from_keys(&self) -> impl Iterator<Item = &Arc<WireBatch>> {
-        self.log.from_keys(self.video)
+        self.log.since_keys(self.video)
     }
 
     /// The media time the log spans, the longer one of two.

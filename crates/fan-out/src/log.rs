@@ -289,7 +289,7 @@ impl Log {
     }
 
     /// The batches from the oldest key unit on that readers may begin with.
-    pub(crate) fn from_keys(&self, video: TrackMask) -> impl Iterator<Item = &Arc<WireBatch>> {
+    pub(crate) fn since_keys(&self, video: TrackMask) -> impl Iterator<Item = &Arc<WireBatch>> {
         let keys = video.iter().map(|track| self.oldest_key(track));
         // A unit that is just arriving may turn out to be one, of a track that has none yet.
         let (base, end) = (self.base(), self.end());

@@ -63,7 +63,7 @@ impl<A: Copy> Audience<A> {
     /// What [`Audience::part`] of another audience of the stream has to be given after it was given
     /// [`Audience::log_from_keys`]; `None` while all share that.
     pub fn datagrams_from_keys(&self) -> Option<impl Iterator<Item = &Arc<WireBatch>>> {
-        Some(self.datagrams.as_ref()?.from_keys(self.video))
+        Some(self.datagrams.as_ref()?.since_keys(self.video))
     }
 
     /// The log holds nothing any more for readers over UDP.
