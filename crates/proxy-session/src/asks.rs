@@ -85,6 +85,9 @@ pub struct TrackWelcome {
     /// The timestamp that stands for one instant on all tracks, before which no packet lies that
     /// this reader gets.
     pub rtptime: RtpTime,
+    /// While the backend is away: the timestamp of the present, as which the reader is to see what
+    /// it begins with.
+    pub live: Option<RtpTime>,
     /// A compound sender report made for this reader, to be sent before the track's first packet.
     pub report: Bytes,
 }

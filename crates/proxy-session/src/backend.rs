@@ -29,7 +29,7 @@ impl Stream {
             }
         }
         let phase = self.client.state();
-        let is_another = phase == Phase::SettingUp && self.set_up.is_complete();
+        let is_another = phase == Phase::SettingUp && self.set_up.is_over();
         if is_another || !has_session(phase) {
             self.set_up.clear();
         }
@@ -52,7 +52,13 @@ impl Stream {
                     self.answer_waiting(now);
                 }
             }
-            Event::Ready => self.set_up.on_complete(),
+            Event::Ready => {
+                self.set_up.on_complete();
+                if self.outage.is_some() && self.demand < Demand::Playing {
+                    // All that those who are there want.
+                    self.end_outage(now);
+                }
+            }
             Event::Playing { .. } if self.demand == Demand::Playing => self.on_playing(now),
             Event::Paused => self.out.push_back(Output::Event(StreamEvent::Paused)),
             Event::TrackEnded { track } => {
@@ -123,7 +129,16 @@ impl Stream {
             Packets::Relay => presentation.clone(),
             Packets::Reframe => reframed(presentation),
         };
+        let shows_picture = self.options.hold_picture;
         let description = Arc::new(self.describe(&told));
+        if self.readers.values().any(|reader| !reader.tracks.is_empty()) {
+            if let Some(why) = self.cannot_go_on(&told, &description) {
+                self.let_go(now, &why);
+            } else if self.is_playing {
+                // Another session than the one that readers have got media of.
+                self.hold(now);
+            }
+        }
         for (index, slot) in self.tracks.iter_mut().enumerate() {
             if track_id(index).is_none_or(|track| description.track(track).is_none()) {
                 *slot = None;
@@ -152,7 +167,9 @@ impl Stream {
             }
             if let Some(Some(track)) = self.tracks.get_mut(index) {
                 track.set_feedback(feedback);
+                track.picture = shows_picture.then(Box::default).filter(|_| track.knows_keys());
             }
+            self.set_gate(index, media);
         }
         let event = StreamEvent::Described { summary: description.summary(), tolerated };
         self.out.push_back(Output::Event(event));
@@ -186,8 +203,13 @@ impl Stream {
     /// A track of a new session: what it sends from now on has nothing to do with what it sent.
     fn on_track_ready(&mut self, now: Now, track: usize) {
         let Some(id) = track_id(track) else { return };
+        let is_addition = self.set_up.is_addition(id);
         self.set_up.on_ready(id);
-        if self.demand == Demand::Playing {
+        if is_addition && self.is_playing {
+            if let Some(Some(track)) = self.tracks.get_mut(track) {
+                track.restart();
+            }
+        } else if self.demand == Demand::Playing {
             self.timeline.restart();
             if let Some(Some(track)) = self.tracks.get_mut(track) {
                 track.restart();
@@ -198,6 +220,10 @@ impl Stream {
 
     pub(crate) fn on_playing(&mut self, now: Now) {
         self.is_playing = true;
+        self.client.set_held(now, false);
+        for track in self.tracks.iter_mut().flatten().filter(|track| track.gate.is_some()) {
+            track.wish_for_key();
+        }
         self.out.push_back(Output::Event(StreamEvent::Playing));
         self.answer_waiting(now);
     }
@@ -210,8 +236,24 @@ impl Stream {
         let event = StreamEvent::Lost { why: why.clone(), retry_in };
         self.out.push_back(Output::Event(event));
         let retry_after = retry_in.max(Duration::from_secs(1));
+        // Who refuses has nothing to come back to, unless it has sent something before.
+        let is_refused = matches!(
+            reason,
+            LostReason::Refused { .. }
+                | LostReason::CredentialsRejected
+                | LostReason::CredentialsNeeded
+                | LostReason::AuthenticationUnknown
+        );
+        if !is_refused || self.is_playing || self.outage.is_some() {
+            self.hold(now);
+        }
+        if self.takes_in() {
+            self.answer_waiting(now);
+        }
         self.refuse_all_waiting(status_of_loss(reason), retry_after, &why);
-        if !self.readers.is_empty() {
+        if self.outage.is_some() {
+            self.client.set_held(now, true);
+        } else if !self.readers.is_empty() {
             self.readers.clear();
             self.out.push_back(Output::EndReaders { why });
         }
@@ -227,7 +269,7 @@ impl Stream {
     /// Whether nothing is to be expected of a track that a reader asks for.
     pub(crate) fn is_unknown(&self, ask: Ask) -> bool {
         match (ask, &self.description) {
-            (Ask::SetUp { track }, Some(description)) if self.is_available => {
+            (Ask::SetUp { track }, Some(description)) if self.is_available || self.takes_in() => {
                 description.track(track).is_none()
             }
             _ => false,

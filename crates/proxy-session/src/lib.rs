@@ -11,9 +11,12 @@
 mod asks;
 mod backend;
 mod description;
+mod gate;
 mod options;
+mod outage;
 mod output;
 mod parameters;
+mod picture;
 mod readers;
 mod relay;
 mod reports;
@@ -26,7 +29,7 @@ mod way;
 
 pub use asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
 pub use description::{Description, TrackInfo};
-pub use options::{OnLoss, Packets, StreamOptions};
+pub use options::{OnBackendLoss, OnLoss, Packets, StreamOptions};
 pub use output::{Output, StreamEvent};
 pub use status::{StreamState, StreamStatus, TrackStatus};
 pub use stream::Stream;

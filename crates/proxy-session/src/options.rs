@@ -39,6 +39,25 @@ pub struct StreamOptions {
     /// The bytes of an access unit that is put together; larger ones are dropped whole. Default
     /// 16 MiB.
     pub max_unit: usize,
+    /// What becomes of readers when the backend is lost. Default they are held.
+    pub on_backend_loss: OnBackendLoss,
+    /// How long readers are held for a backend to come back. Default 60 s.
+    pub hold_for: Duration,
+    /// Whether readers that are held are shown the last key frame again every 5 s: some players
+    /// give up without pictures. Default no.
+    pub hold_picture: bool,
+    /// Whether the backend is pulled without readers as well. Default no.
+    pub pull_always: bool,
+}
+
+/// What becomes of readers when the backend is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OnBackendLoss {
+    /// They keep their sessions, and the stream goes on when the backend is back.
+    #[default]
+    Hold,
+    /// They are ended, so that they come again.
+    Close,
 }
 
 /// How packets go on to readers.
@@ -68,6 +87,10 @@ impl StreamOptions {
             max_udp_payload: 1_472,
             on_loss: OnLoss::default(),
             max_unit: codec_framers::MAX_UNIT,
+            on_backend_loss: OnBackendLoss::default(),
+            hold_for: Duration::from_secs(60),
+            hold_picture: false,
+            pull_always: false,
         }
     }
 }

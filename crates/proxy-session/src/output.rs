@@ -28,7 +28,7 @@ pub enum Output {
         /// What it says.
         reply: Reply,
     },
-    /// The backend is gone: every reader gets a BYE and a closed connection.
+    /// There is nothing for readers to go on with: each gets a BYE and a closed connection.
     EndReaders {
         /// Why, for the log.
         why: String,
@@ -54,6 +54,18 @@ pub enum StreamEvent {
         why: String,
         /// When the next attempt is made.
         retry_in: Duration,
+    },
+    /// The backend's session is over, and its readers wait for the next one.
+    Held {
+        /// How many.
+        readers: usize,
+        /// For how long at the most.
+        at_most: Duration,
+    },
+    /// Readers that waited get media again.
+    Resumed {
+        /// How long after the backend was lost.
+        after: Duration,
     },
     /// The backend sends media.
     Playing,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backend_client::{Demand, Phase};
+use backend_client::{Demand, Phase, TrackChoice};
 use fan_out::{Start, TrackId, TrackMask};
 use rtp_rtcp::{Now, ReportSchedule};
 use rtsp_proto::StatusCode;
@@ -18,8 +18,9 @@ use crate::track::Track;
 /// A reader that has set up a track, or is about to.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Interest {
-    /// The tracks it was told are set up.
-    tracks: TrackMask,
+    /// The tracks it was told are set up, and all that it asked for.
+    pub(crate) tracks: TrackMask,
+    asked: TrackMask,
     /// Whether it wants media.
     pub(crate) wants: bool,
     /// Whether it was told that it gets media.
@@ -47,6 +48,7 @@ impl Stream {
         let until = now.mono + self.options.answer_deadline;
         if let Some(at) = self.client.locked_until().filter(|at| *at > until)
             && !self.is_available
+            && reply.is_none()
         {
             let why = "the backend rejects the user name or password";
             let retry = at.saturating_duration_since(now.mono);
@@ -60,10 +62,14 @@ impl Stream {
         }
         match ask {
             Ask::Describe => {}
-            Ask::SetUp { .. } => {
-                self.readers.entry(reader).or_default();
+            Ask::SetUp { track } => self.readers.entry(reader).or_default().asked.insert(track),
+            Ask::Play { .. } => {
+                if !self.readers.values().any(|interest| interest.wants) {
+                    // Nobody has kept what was pulled for nobody.
+                    self.tracks.iter_mut().flatten().for_each(Track::forget_keys);
+                }
+                self.readers.entry(reader).or_default().wants = true;
             }
-            Ask::Play { .. } => self.readers.entry(reader).or_default().wants = true,
         }
         self.update_demand(now);
         // The demand may have been all that was missing.
@@ -101,7 +107,12 @@ impl Stream {
     }
 
     pub(crate) fn update_demand(&mut self, now: Now) {
-        let demand = if self.readers.values().any(|interest| interest.wants) {
+        if self.readers.is_empty() && self.outage.is_some() {
+            self.end_outage(now);
+        }
+        self.want_tracks(now);
+        let is_wanted = self.readers.values().any(|interest| interest.wants);
+        let demand = if is_wanted || (self.options.pull_always && !self.is_shut_down) {
             Demand::Playing
         } else if !self.readers.is_empty() {
             Demand::Ready
@@ -124,10 +135,24 @@ impl Stream {
         }
     }
 
+    /// Tells the backend which tracks readers want, where that is what it sends.
+    fn want_tracks(&mut self, now: Now) {
+        if self.options.backend.tracks != TrackChoice::Requested {
+            return;
+        }
+        let all = self.readers.values().flat_map(|interest| interest.asked.iter());
+        let wanted: TrackMask = all.collect();
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            self.client.want_tracks(now, wanted.iter().map(TrackId::index));
+        }
+    }
+
     /// Numbers and times go on from here, whatever the backend's next packets carry.
     fn begin_playing(&mut self, now: Now) {
         let until = now.mono + self.options.answer_deadline + MAX_HELD_AFTER_ANSWER;
-        self.held = Some(Held { batches: Vec::new(), bytes: 0, until, first: None });
+        let held = Held { batches: Vec::new(), bytes: 0, until, first: None };
+        self.held = Some(held).filter(|_| !self.readers.is_empty());
         self.timeline.restart();
         for track in self.tracks.iter_mut().flatten() {
             track.begin();
@@ -175,7 +200,8 @@ impl Stream {
     }
 
     fn answer_now(&mut self, now: Now, ask: Ask) -> Option<Reply> {
-        let description = self.description.as_ref().filter(|_| self.is_available)?;
+        let is_away = self.takes_in();
+        let description = self.description.as_ref().filter(|_| self.is_available || is_away)?;
         match ask {
             Ask::Describe if description.tracks.is_empty() => {
                 let why = "the backend offers no track that can be relayed".to_owned();
@@ -183,6 +209,7 @@ impl Stream {
                 Some(Reply::Refused(Refusal { status, retry_after: None, why }))
             }
             Ask::Describe => Some(Reply::Described(Arc::clone(description))),
+            Ask::SetUp { track } if is_away => Some(Reply::SetUp { ssrc: self.track(track)?.ssrc }),
             Ask::SetUp { track } => match self.set_up_answer(track)? {
                 Ok(()) => Some(Reply::SetUp { ssrc: self.track(track)?.ssrc }),
                 Err(status) => {
@@ -193,7 +220,7 @@ impl Stream {
             },
             Ask::Play { tracks, start } => {
                 let plays = self.is_playing && self.client.state() == Phase::Playing;
-                plays.then(|| self.welcome(now, tracks, start))
+                (plays || is_away).then(|| self.welcome(now, tracks, start))
             }
         }
     }
@@ -233,6 +260,7 @@ impl Stream {
                     None => track.lowest_seq(key(track)).seq(),
                 },
                 rtptime: self.timeline.at(begun, track.index),
+                live: track.gate.is_some().then(|| self.timeline.at(now, track.index)),
                 report: self.report(now, track),
             })
             .collect();
@@ -280,7 +308,8 @@ impl Stream {
             // A refused PLAY leaves the session set up, and one that was playing playing.
             Ask::Play { .. } => interest.wants = interest.plays,
             // A refused SETUP leaves nothing, unless there is another track.
-            Ask::SetUp { .. } => {
+            Ask::SetUp { track } => {
+                interest.asked.remove(track);
                 let has_none = interest.tracks.is_empty() && !interest.wants;
                 if has_none && !self.waiting.iter().any(|w| w.reader == reader) {
                     self.readers.remove(&reader);

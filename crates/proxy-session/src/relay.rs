@@ -53,6 +53,12 @@ impl Stream {
     pub(crate) fn relay_track(&mut self, now: Now, index: usize) {
         while let Some(Some(track)) = self.tracks.get_mut(index) {
             let Some((seq, packet)) = track.pull(now.mono) else { return };
+            if let Some(gate) = &mut track.gate {
+                if gate.take(now.mono, seq, packet) {
+                    self.open_gate(now, index);
+                }
+                continue;
+            }
             let Some(mut way) = track.take_way() else { return };
             if let Some(held) = &mut self.held {
                 held.first.get_or_insert(now);

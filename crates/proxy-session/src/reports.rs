@@ -1,9 +1,12 @@
 //! Sender reports to readers, receiver reports to the backend.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use fan_out::{TrackId, WireBatch};
 use rtp_rtcp::{Now, RtcpWriter};
 
+use crate::options::OnBackendLoss;
 use crate::output::{Output, StreamEvent};
 use crate::stream::Stream;
 use crate::track::Track;
@@ -18,7 +21,7 @@ impl Stream {
     }
 
     pub(crate) fn send_reports(&mut self, now: Now) {
-        if !self.is_playing {
+        if !self.is_reporting() {
             return;
         }
         for index in 0..self.tracks.len() {
@@ -40,8 +43,33 @@ impl Stream {
         if std::mem::replace(&mut track.has_ended, true) || !self.is_playing {
             return;
         }
+        if self.options.on_backend_loss == OnBackendLoss::Hold {
+            // Where all tracks end, readers shall not hear of it.
+            track.goodbye_at = Some(now.mono + GOODBYE_DELAY);
+        } else {
+            let track = track.id;
+            self.say_goodbye(now, track);
+        }
+    }
+
+    /// Says the goodbyes that are due, for tracks that have not come back.
+    pub(crate) fn say_goodbyes(&mut self, now: Now) {
+        for index in 0..self.tracks.len() {
+            let Some(Some(track)) = self.tracks.get_mut(index) else { continue };
+            if track.goodbye_at.is_none_or(|at| now.mono < at) {
+                continue;
+            }
+            track.goodbye_at = None;
+            if track.has_ended && self.is_playing {
+                let track = track.id;
+                self.say_goodbye(now, track);
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, now: Now, track: TrackId) {
+        let Some(track) = self.track(track) else { return };
         let (id, ssrc) = (track.id, track.ssrc);
-        let Some(track) = self.track(id) else { return };
         let goodbye = RtcpWriter::new()
             .sender_report(ssrc, &track.sender_info(now, &self.timeline), &[])
             .cname(ssrc, &self.cname)
@@ -103,3 +131,6 @@ impl Stream {
         self.drain_client(now, false);
     }
 }
+
+/// Between the end of one track and the word of it to readers.
+const GOODBYE_DELAY: Duration = Duration::from_millis(500);

@@ -10,9 +10,21 @@ pub(crate) struct SetUp {
     refused: Vec<(TrackId, StatusCode)>,
     /// Every track has been answered for: what comes next belongs to another session.
     is_complete: bool,
+    /// Unless tracks are set up as they are wanted.
+    grows: bool,
 }
 
 impl SetUp {
+    /// Nothing is set up yet; with `grows`, tracks may be added to a session at any time.
+    pub(crate) fn new(grows: bool) -> Self {
+        Self { grows, ..Self::default() }
+    }
+
+    /// Whether a track that is ready now is added to a session that has others.
+    pub(crate) fn is_addition(&self, track: TrackId) -> bool {
+        self.grows && self.is_complete && self.answer(track).is_none()
+    }
+
     pub(crate) fn on_ready(&mut self, track: TrackId) {
         self.begin();
         self.refused.retain(|(refused, _)| *refused != track);
@@ -30,13 +42,14 @@ impl SetUp {
         self.is_complete = true;
     }
 
-    pub(crate) const fn is_complete(&self) -> bool {
-        self.is_complete
+    /// Whether a track that is being set up belongs to another session than those that were.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.is_complete && !self.grows
     }
 
     /// The session is gone.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.grows);
     }
 
     /// What was said to SETUP of `track`; `None` if it has not been answered yet.
@@ -48,7 +61,7 @@ impl SetUp {
     }
 
     fn begin(&mut self) {
-        if self.is_complete {
+        if self.is_over() {
             self.clear();
         }
     }

@@ -52,6 +52,8 @@ pub struct TrackStatus {
 pub enum StreamState {
     /// The backend has not answered yet, or no longer does; attempts go on.
     Connecting,
+    /// The same, and readers wait for it to come back.
+    Held,
     /// Described; nobody is watching.
     Idle,
     /// Readers are there, and none plays: they have yet to, or have paused.
@@ -68,6 +70,7 @@ impl StreamState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
+            Self::Held => "held",
             Self::Idle => "idle",
             Self::Ready => "ready",
             Self::Starting => "starting",

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use backend_client::{BackendClient, Demand, Input};
-use fan_out::{Meter, TrackId, WireBatchBuilder};
+use backend_client::{BackendClient, Demand, Input, TrackChoice};
+use fan_out::{Meter, TrackId, TrackMask, WireBatchBuilder};
 use rtp_rtcp::{ClockRate, Now, ReceiverSchedule, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
 use sdp::Presentation;
@@ -15,6 +15,7 @@ use crate::asks::ReaderId;
 use crate::backend::RETRY_AFTER;
 use crate::description::Description;
 use crate::options::StreamOptions;
+use crate::outage::Outage;
 use crate::output::Output;
 use crate::readers::{Interest, Waiting};
 use crate::relay::Held;
@@ -50,6 +51,10 @@ pub struct Stream {
     pub(crate) is_available: bool,
     /// Whether the backend has agreed to PLAY since somebody last began to want media.
     pub(crate) is_playing: bool,
+    /// From when a backend with readers is lost until media flows again.
+    pub(crate) outage: Option<Outage>,
+    /// The tracks that the backend was asked for, where that is chosen by readers.
+    pub(crate) wanted: TrackMask,
     pub(crate) is_shut_down: bool,
     pub(crate) builder: WireBatchBuilder,
     pub(crate) building: Option<usize>,
@@ -87,7 +92,9 @@ impl Stream {
             readers: HashMap::new(),
             waiting: Vec::new(),
             demand: Demand::Idle,
-            set_up: SetUp::default(),
+            set_up: SetUp::new(options.backend.tracks == TrackChoice::Requested),
+            outage: None,
+            wanted: TrackMask::EMPTY,
             is_available: false,
             is_playing: false,
             is_shut_down: false,
@@ -99,6 +106,7 @@ impl Stream {
             options,
         };
         this.client.set_goodbye(this.goodbye());
+        this.update_demand(now);
         this.drain_client(now, false);
         this
     }
@@ -138,6 +146,7 @@ impl Stream {
     /// Ends the backend session, with TEARDOWN where there is one.
     pub fn shutdown(&mut self, now: Now) {
         self.is_shut_down = true;
+        self.outage = None;
         let why = "the proxy is shutting down";
         self.refuse_all_waiting(StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER, why);
         self.client.shutdown(now);
@@ -162,6 +171,8 @@ impl Stream {
             self.joined();
         }
         self.timeline.handle_timeout(now);
+        self.outage_timeout(now);
+        self.say_goodbyes(now);
         self.send_reports(now);
         self.send_receiver_reports(now);
         if self.waiting.iter().any(|w| w.until <= now.mono) {
@@ -177,13 +188,11 @@ impl Stream {
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let is_reporting = self.is_reporting();
         let reports = self.tracks.iter().flatten().filter_map(|t| {
-            let (report, request) = match self.is_playing {
-                true if t.has_ended => (None, None),
-                true => (t.schedule.poll_timeout(), t.poll_key_request()),
-                false => (None, None),
-            };
-            [report, request, t.poll_timeout()].into_iter().flatten().min()
+            let report = t.schedule.poll_timeout().filter(|_| is_reporting && !t.has_ended);
+            let request = t.poll_key_request().filter(|_| self.is_playing && !t.has_ended);
+            [report, request, t.goodbye_at, t.poll_timeout()].into_iter().flatten().min()
         });
         reports
             .chain(self.client.poll_timeout())
@@ -191,6 +200,7 @@ impl Stream {
             .chain(self.receiver_reports.poll_timeout())
             .chain(self.timeline.poll_timeout())
             .chain(self.held.as_ref().map(|held| held.until))
+            .chain(self.outage.map(|outage| outage.poll_timeout()))
             .min()
     }
 
@@ -204,6 +214,7 @@ impl Stream {
     #[must_use]
     pub fn status(&self) -> StreamStatus {
         let state = match (self.is_available, self.demand, self.is_playing) {
+            _ if self.outage.is_some() => StreamState::Held,
             (false, _, _) => StreamState::Connecting,
             (true, Demand::Idle, _) => StreamState::Idle,
             (true, Demand::Ready, _) => StreamState::Ready,

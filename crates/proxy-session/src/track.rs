@@ -11,6 +11,8 @@ use rtp_rtcp::{
 };
 use time_normalizer::{MAX_TIMESTAMP_STEP, ReportPair, Timeline, TrackIndex};
 
+use crate::gate::Gate;
+use crate::picture::Picture;
 use crate::way::{Way, WayStatus};
 
 /// One track: reorder, time, the way through, and the numbers that readers see.
@@ -26,6 +28,10 @@ pub(crate) struct Track {
     /// How packets become those of readers; away while it is at work.
     way: Option<Box<dyn Way>>,
     knows_keys: bool,
+    /// Shut since the backend was lost; open while it is there.
+    pub(crate) gate: Option<Box<Gate>>,
+    /// What is shown while it is away, where that is wanted.
+    pub(crate) picture: Option<Box<Picture>>,
     sequencer: Sequencer,
     /// How long after the instant that its timestamp stands for the last packet came.
     late: Duration,
@@ -51,6 +57,8 @@ pub(crate) struct Track {
     pub(crate) bad_reports: u64,
     /// Whether the backend has said goodbye for it, and sent nothing since.
     pub(crate) has_ended: bool,
+    /// When readers are told so, unless all of the backend turns out to be gone.
+    pub(crate) goodbye_at: Option<Instant>,
     pub(crate) relayed: u64,
     pub(crate) made: u64,
 }
@@ -100,6 +108,8 @@ impl Track {
             reception: Reception::new(rate),
             way: Some(way),
             knows_keys,
+            gate: None,
+            picture: None,
             sequencer: Sequencer::new(first_seq),
             late: Duration::ZERO,
             wish: None,
@@ -115,6 +125,7 @@ impl Track {
             malformed: 0,
             bad_reports: 0,
             has_ended: false,
+            goodbye_at: None,
             relayed: 0,
             made: 0,
         }
@@ -127,20 +138,48 @@ impl Track {
         self.reception = Reception::new(self.rate);
         self.has_ended = false;
         self.restart_way();
+        if let Some(gate) = &mut self.gate {
+            gate.restart();
+        }
         self.sequencer.restart();
         self.late = Duration::ZERO;
+    }
+
+    /// The backend was lost with readers that wait for it: they go on when this track does.
+    pub(crate) fn part(&mut self) {
+        self.restart();
+        self.goodbye_at = None;
+        self.gate = Some(Box::default());
+        if let Some(picture) = &mut self.picture {
+            picture.lost();
+        }
+    }
+
+    /// Nobody waits for it any more.
+    pub(crate) fn rejoin(&mut self) {
+        self.gate = None;
+    }
+
+    /// Whether key frames can be told apart on it.
+    pub(crate) const fn knows_keys(&self) -> bool {
+        self.knows_keys
+    }
+
+    /// Readers begin with nothing that is older than this.
+    pub(crate) fn forget_keys(&mut self) {
+        self.key = None;
+        self.older = [None; 2];
     }
 
     /// The same, for the first reader after nobody was there.
     pub(crate) fn begin(&mut self) {
         self.restart();
         self.sequencer.begun = self.sequencer.next;
-        self.key = None;
+        self.forget_keys();
         if let Some(wish) = &mut self.wish {
             // Those who wished are gone.
             wish.granted();
         }
-        self.older = [None; 2];
     }
 
     /// How the backend lets itself be asked for key frames, if it does.
@@ -335,8 +374,10 @@ impl Track {
 
     /// The key unit that a reader may begin with at once, or one before it, unless it lies too far
     /// back by `limits`, bytes and time: what is told here for longer than the audiences do costs
-    /// nothing.
+    /// nothing. While the backend is away, time stands where media ended.
     pub(crate) fn key_unit(&self, now: Instant, limits: (usize, Duration)) -> Option<KeyUnit> {
+        let ended = self.gate.as_ref().and(self.schedule.last_media());
+        let now = ended.map_or(now, |ended| now.min(ended));
         let (bytes, age) = limits;
         let mut found = None;
         let keys = self.key.iter().chain(self.older.iter().rev().flatten());
@@ -369,9 +410,14 @@ impl Track {
         let late = self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP);
         let Some(key) = key else { return late };
         // It begins a fraction of the time since the key unit before what is live.
+        let is_away = self.gate.is_some();
         let ticks = u64::try_from(self.newest.ahead_of(key.timestamp)).unwrap_or_default();
         let before = ticks.div_ceil(CATCH_UP_SPEED) + self.steps.0.max(self.steps.1);
         let before = self.rate.duration(before);
+        if is_away {
+            // And is shown that as the present.
+            return before;
+        }
         late.max(self.since(now, timeline, self.newest) + before)
     }
 

@@ -123,6 +123,9 @@ impl<'a> Exit<'a> {
         }
         if let Some(Some(track)) = stream.tracks.get_mut(self.index) {
             track.sent(now, seq, timestamp, (bytes.len(), payload));
+            if let Some(picture) = &mut track.picture {
+                picture.sent(bytes, timestamp);
+            }
             *if relayed { &mut track.relayed } else { &mut track.made } += 1;
         }
         true
@@ -135,6 +138,9 @@ impl<'a> Exit<'a> {
         self.stream.key_unit = Some((self.index, timestamp));
         if let Some(Some(track)) = self.stream.tracks.get_mut(self.index) {
             track.on_key(self.now.mono, begin, timestamp);
+            if let Some(picture) = &mut track.picture {
+                picture.key();
+            }
         }
     }
 

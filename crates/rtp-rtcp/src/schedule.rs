@@ -48,6 +48,11 @@ impl ReportSchedule {
         self.last_media = Some(now);
     }
 
+    /// When media last came.
+    pub const fn last_media(&self) -> Option<Instant> {
+        self.last_media
+    }
+
     /// When the next report is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let steady = self.last_report.checked_add(self.steady);

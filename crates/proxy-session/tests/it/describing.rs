@@ -6,7 +6,7 @@ use rtsp_proto::auth::Credentials;
 use std::sync::Arc;
 
 use crate::camera::{Act, Camera, DELAY, SDP};
-use crate::rig::{Rig, ms, options, secs, set_up};
+use crate::rig::{Rig, closing, ms, options, secs, set_up};
 
 /// The tracks of a usual camera under one of the formats in it.
 fn sdp_of(media: &[&str]) -> String {
@@ -108,7 +108,7 @@ fn a_reader_that_asks_brings_the_next_attempt_forward() {
 
 #[test]
 fn after_a_loss_nobody_is_told_what_was_true_before() {
-    let mut rig = Rig::described(options(), Camera::default());
+    let mut rig = Rig::described(closing(options()), Camera::default());
     let ticket = rig.ask(1, set_up(0));
     rig.run(ms(100));
     assert!(matches!(rig.reply(ticket), Some(Reply::SetUp { .. })));

@@ -4,11 +4,11 @@ use proxy_session::{Ask, Output, Reply, StreamEvent, StreamState};
 
 use crate::camera::Camera;
 use crate::media::{AUDIO, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, play, secs, set_up};
+use crate::rig::{Rig, closing, ms, options, play, secs, set_up};
 
 #[test]
 fn a_lost_backend_ends_all_readers_and_leaves_nothing_behind() {
-    let mut rig = Rig::playing(options());
+    let mut rig = Rig::playing(closing(options()));
     rig.prepare(2);
     rig.send(&[(VIDEO, Packet::key(1, 1))]);
     rig.close();
@@ -29,7 +29,7 @@ fn a_lost_backend_ends_all_readers_and_leaves_nothing_behind() {
 
 #[test]
 fn what_waits_when_the_backend_is_lost_is_refused() {
-    let mut rig = Rig::described(options(), Camera::default());
+    let mut rig = Rig::described(closing(options()), Camera::default());
     rig.prepare(1);
     let waiting = [rig.ask(1, play()), rig.ask(2, Ask::Describe)];
     rig.close();
@@ -40,7 +40,7 @@ fn what_waits_when_the_backend_is_lost_is_refused() {
 
 #[test]
 fn what_was_kept_for_a_reader_is_gone_with_its_backend() {
-    let mut rig = Rig::described(options(), Camera::default());
+    let mut rig = Rig::described(closing(options()), Camera::default());
     rig.prepare(1);
     rig.ask(1, play());
     rig.run(ms(50));
@@ -53,7 +53,7 @@ fn what_was_kept_for_a_reader_is_gone_with_its_backend() {
 
 #[test]
 fn a_backend_that_falls_silent_is_given_up_after_the_time_allowed() {
-    let mut rig = Rig::playing(options());
+    let mut rig = Rig::playing(closing(options()));
     rig.send(&[(VIDEO, Packet::key(1, 1))]);
     for seq in 0..90 {
         rig.send(&[(AUDIO, Packet::audio(seq, u32::from(seq) * 800))]);
@@ -79,6 +79,8 @@ fn one_track_that_ends_ends_nobody() {
     );
     assert_eq!((rig.ends(), rig.readers()), (0, (1, 1)));
     // Readers hear the goodbye, and no report of that track after it.
+    assert_eq!(rig.reports(AUDIO).len(), 0);
+    rig.run(ms(500));
     let reports = rig.reports(AUDIO).len();
     assert_eq!(reports, 1);
     rig.run(secs(6));

@@ -10,7 +10,7 @@ use rtp_rtcp::{RtpTime, Seq, Ssrc};
 
 use crate::camera::{Act, Camera};
 use crate::media::{AUDIO, Got, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, play, secs, set_up, udp};
+use crate::rig::{Rig, closing, ms, options, play, secs, set_up, udp};
 
 const READERS: u64 = 5;
 const MAX_WAITING: usize = 3;
@@ -109,8 +109,12 @@ struct World {
 }
 
 impl World {
-    fn new(is_udp: bool, seed: u64) -> Self {
+    fn new(is_udp: bool, holds: bool, seed: u64) -> Self {
         let mut options = if is_udp { udp() } else { options() };
+        if !holds {
+            options = closing(options);
+        }
+        options.hold_picture = seed % 2 == 0;
         options.max_waiting = MAX_WAITING;
         options.answer_deadline = secs(5);
         Self {
@@ -331,10 +335,11 @@ proptest! {
     #[test]
     fn whatever_happens_readers_get_what_they_were_told_and_all_are_answered_once(
         is_udp in any::<bool>(),
+        holds in any::<bool>(),
         seed in any::<u64>(),
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let mut world = World::new(is_udp, seed);
+        let mut world = World::new(is_udp, holds, seed);
         for step in &steps {
             world.perform(step);
         }

@@ -5,7 +5,7 @@ use proxy_session::StreamEvent;
 
 use crate::camera::Camera;
 use crate::media::{AUDIO, Got, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, secs, udp};
+use crate::rig::{Rig, closing, ms, options, secs, udp};
 
 fn numbers(got: &[Got]) -> Vec<u16> {
     let first = got.first().map_or(0, |got| got.seq.0);
@@ -162,7 +162,7 @@ fn over_pause_and_play_numbers_go_on_and_times_by_what_passed() {
 
 #[test]
 fn over_a_loss_of_the_backend_numbers_go_on_and_times_by_what_passed() {
-    let mut rig = Rig::playing(options());
+    let mut rig = Rig::playing(closing(options()));
     rig.send(&videos(&[(65_535, 5_000), (0, 8_600)]));
     let lost = rig.now;
     rig.close();

@@ -9,7 +9,7 @@ use rtp_rtcp::{
 
 use crate::camera::{Act, Camera};
 use crate::media::{AUDIO, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, secs, sender_info, udp};
+use crate::rig::{Rig, closing, ms, options, secs, sender_info, udp};
 
 /// Sends a packet of the video every 100 ms for so long, and of the audio if asked to.
 fn flow(rig: &mut Rig, for_seconds: u16, with_audio: bool) {
@@ -227,7 +227,7 @@ fn the_backend_hears_a_goodbye_before_teardown() {
         assert!(said_goodbye(&rig));
 
         // One that is given up because nothing comes.
-        let mut rig = Rig::playing(options);
+        let mut rig = Rig::playing(closing(options));
         flow(&mut rig, 8, true);
         rig.run(secs(30));
         assert!(said_goodbye(&rig));

@@ -9,7 +9,8 @@ use backend_client::{Input, TransportChoice};
 use bytes::{Bytes, BytesMut};
 use fan_out::{EntryKind, Start, TrackId, TrackMask, WireBatch};
 use proxy_session::{
-    Ask, Output, ReaderId, Refusal, Reply, Stream, StreamEvent, StreamOptions, Ticket, Welcome,
+    Ask, OnBackendLoss, Output, ReaderId, Refusal, Reply, Stream, StreamEvent, StreamOptions,
+    Ticket, Welcome,
 };
 use rtp_rtcp::{Now, NtpTime, RtcpPacket, SenderInfo};
 use rtsp_proto::url::RtspUrl;
@@ -48,6 +49,11 @@ pub(crate) fn options() -> StreamOptions {
     let mut backend = backend_client::Options::new(url);
     backend.transport = TransportChoice::Tcp;
     StreamOptions::new(backend)
+}
+
+/// The options of a stream that ends its readers with its backend.
+pub(crate) fn closing(options: StreamOptions) -> StreamOptions {
+    StreamOptions { on_backend_loss: OnBackendLoss::Close, ..options }
 }
 
 pub(crate) fn udp() -> StreamOptions {

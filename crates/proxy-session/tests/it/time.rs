@@ -9,7 +9,7 @@ use time_normalizer::{Lie, NtpSource, TimeEvent};
 
 use crate::camera::Camera;
 use crate::media::{AUDIO, Got, Packet, VIDEO};
-use crate::rig::{Rig, ms, options, seconds_between, secs, sender_info, udp};
+use crate::rig::{Rig, closing, ms, options, seconds_between, secs, sender_info, udp};
 
 /// A camera's clocks: what its packets carry, and its reports.
 #[derive(Clone, Copy)]
@@ -228,7 +228,7 @@ fn gap(before: &Got, after: &Got, rate: f64) -> f64 {
 fn a_camera_that_comes_back_with_its_clock_set_goes_on_after_the_true_gap() {
     for step in [3_600_i64, -3_600] {
         for options in [options(), udp()] {
-            let mut rig = Rig::playing(options);
+            let mut rig = Rig::playing(closing(options));
             let mut clock = Clock::new();
             clock.flow(&mut rig, secs(10));
             let last = rig.elapsed() - ms(40);
