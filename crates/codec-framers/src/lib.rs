@@ -109,6 +109,7 @@ pub use crate::depacketizer::{DepacketizeError, Depacketizer, Limits, MAX_READY}
 pub use crate::framer::{Framer, PassFramer};
 pub use crate::glance::Glance;
 pub use crate::glancer::Glancer;
+pub use crate::nal::split::{CannotSplit, NalSplitter};
 pub use crate::on_loss::{LossGate, OnLoss};
 pub use crate::packet::{Continuity, Packet};
 pub use crate::packetizer::{MAX_PAYLOAD, MIN_LIMIT, PacketizeError, Packetizer, Payload};

@@ -2,6 +2,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod order;
+pub(crate) mod split;
 pub(crate) mod stream;
 pub(crate) mod wide;
 

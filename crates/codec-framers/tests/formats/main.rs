@@ -12,4 +12,5 @@ mod messages;
 mod raw;
 mod rfc;
 mod simple;
+mod split;
 mod xiph;
