@@ -1,6 +1,7 @@
 //! What the integration tests share: the proxy and real programs as processes, readers of our own
 //! that see every byte, media made at test time, frame checksums and frame numbers.
 
+pub mod anew;
 pub mod backend;
 pub mod camera;
 pub mod clips;

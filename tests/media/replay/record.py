@@ -122,9 +122,7 @@ def eac3():
         frame, at = data[at:at + size], at + size
         pieces = [frame[begin:begin + 1386] for begin in range(0, size, 1386)]
         for index, piece in enumerate(pieces):
-            # 0: whole frames; 1 and 2: the first fragment, with 5/8 of its frame or less; 3: others.
-            kind = 0 if len(pieces) == 1 else 3 if index else 1 if len(piece) * 8 >= size * 5 else 2
-            count = 1 if kind == 0 else len(pieces)
+            kind, count = (1, len(pieces)) if len(pieces) > 1 else (0, 1)
             out.append((time, index + 1 == len(pieces), bytes([kind, count]) + piece))
         time += 1536
     return numbered(out)
@@ -135,8 +133,8 @@ RATES = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]
 
 def mpa_robust():
     """RFC 5219: of each MP3 frame its header, side information and main data, wherever in the
-    stream these stand, behind a descriptor; two to a packet."""
-    data = encoded(f"{TONE} -ac 2 -ar 48000 -c:a libmp3lame -b:a 128k -id3v2_version 0 -write_xing 0", "mp3")
+    stream these stand, behind a descriptor; two to a packet where they fit."""
+    data = encoded(f"{TONE} -ac 2 -ar 48000 -c:a libmp3lame -b:a 256k -id3v2_version 0 -write_xing 0", "mp3")
     adus, at, reservoir = [], 0, b""
     while at + 4 <= len(data) and data[at] == 0xFF:
         head = data[at:at + 4]
@@ -154,13 +152,14 @@ def mpa_robust():
         else:
             adus.append(frame[:36])
         reservoir = (reservoir + frame[36:])[-511:]
+    sized = [struct.pack(">H", 0x4000 | len(adu)) + adu for adu in adus]
     out, time = [], 0
-    for index in range(0, len(adus), 2):
-        both = adus[index:index + 2]
-        sized = [bytes([0x40 | len(adu) >> 8, len(adu) & 255]) + adu if len(adu) > 63 else bytes([len(adu)]) + adu for adu in both]
+    while sized:
+        count = 2 if sum(map(len, sized[:2])) <= 1388 else 1
+        together, sized = sized[:count], sized[count:]
+        out.append((time, False, b"".join(together)))
         # 1,152 samples at 48 kHz are 2,160 ticks.
-        out.append((time, False, b"".join(sized)))
-        time += 2160 * len(both)
+        time += 2160 * count
     return numbered(out)
 
 
@@ -206,6 +205,12 @@ def qcelp():
     return numbered(out)
 
 
+def g723():
+    """RFC 3551, section 4.5.3: a frame of 24 bytes and 30 ms in each packet."""
+    data = encoded(f"{TONE} {NARROW} -c:a g723_1 -b:a 6300 -map 0:a -f data", "g723")
+    return numbered([(at * 10, at == 0, data[at:at + 24], 4) for at in range(0, len(data), 24)])
+
+
 def several():
     """PCMU with comfort noise (RFC 3389), a telephone event (RFC 4733), redundancy (RFC 2198) and
     an RTX and an ULPFEC payload type of the same media line; with CSRCs, extensions, padding."""
@@ -238,10 +243,10 @@ GST_VIDEO = "videotestsrc num-buffers=10 pattern=ball ! video/x-raw,format=I420,
 
 RECORDINGS = {
     "mpv": ffmpeg(f"{VIDEO} -c:v mpeg2video -g 12 -bf 2 -b:v 600k", "video 0 RTP/AVP 32"),
-    "h263": ffmpeg(f"{VIDEO} -c:v h263 -mb_info 1380 -g 12 -b:v 400k", "video 0 RTP/AVP 34", "-rtpflags rfc2190"),
+    "h263": ffmpeg(f"{VIDEO} -c:v h263 -ps 1 -g 12 -b:v 400k", "video 0 RTP/AVP 34", "-rtpflags rfc2190"),
     "h263-1998": ffmpeg(f"{VIDEO} -c:v h263p -g 12 -b:v 400k", "video 0 RTP/AVP 96\na=rtpmap:96 H263-1998/90000\na=framesize:96 176-144"),
     "h263-2000": ffmpeg(f"{VIDEO} -c:v h263p -umv 1 -g 12 -b:v 400k", "video 0 RTP/AVP 96\na=rtpmap:96 H263-2000/90000\na=fmtp:96 profile=0;level=10\na=framesize:96 176-144"),
-    "h261": ffmpeg(f"{VIDEO} -c:v h261 -g 12 -b:v 400k", "video 0 RTP/AVP 31", "-f_strict experimental"),
+    "h261": ffmpeg(f"{VIDEO} -c:v h261 -g 12 -b:v 400k", "video 0 RTP/AVP 31\na=rtpmap:31 H261/90000", "-f_strict experimental"),
     "jpeg2000": gst(f"{GST_VIDEO} ! openjpegenc num-resolutions=2 ! image/x-jpc ! rtpj2kpay mtu=1400", "video 0 RTP/AVP 96\na=rtpmap:96 JPEG2000/90000\na=fmtp:96 sampling=YCbCr-4:2:0"),
     "raw": gst("videotestsrc num-buffers=6 pattern=ball ! video/x-raw,format=UYVY,width=96,height=64,framerate=25/1 ! rtpvrawpay mtu=1400", "video 0 RTP/AVP 96\na=rtpmap:96 raw/90000\na=fmtp:96 sampling=YCbCr-4:2:2;width=96;height=64;depth=8;colorimetry=BT601-5"),
     "av1": ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", av1),
@@ -254,7 +259,7 @@ RECORDINGS = {
     "amr": gst(f"{GST_TONE} ! audio/x-raw,rate=8000,channels=1 ! amrnbenc ! rtpamrpay", "audio 0 RTP/AVP 96\na=rtpmap:96 AMR/8000\na=fmtp:96 octet-align=1"),
     "amr-wb": gst(f"{GST_TONE} ! audioresample ! audio/x-raw,rate=16000,channels=1 ! voamrwbenc ! rtpamrpay", "audio 0 RTP/AVP 96\na=rtpmap:96 AMR-WB/16000\na=fmtp:96 octet-align=1"),
     "g726-32": gst(f"{GST_TONE} ! audio/x-raw,rate=8000,channels=1 ! avenc_g726 bitrate=32000 ! rtpg726pay mtu=1012", "audio 0 RTP/AVP 96\na=rtpmap:96 G726-32/8000"),
-    "g723": ffmpeg(f"{TONE} {NARROW} -c:a g723_1 -b:a 6300", "audio 0 RTP/AVP 4\na=rtpmap:4 G723/8000"),
+    "g723": ("audio 0 RTP/AVP 4\na=rtpmap:4 G723/8000", g723),
     "gsm": gst(f"{GST_TONE} ! audio/x-raw,rate=8000,channels=1 ! gsmenc ! rtpgsmpay", "audio 0 RTP/AVP 3\na=rtpmap:3 GSM/8000"),
     "speex": gst(f"{GST_TONE} ! audio/x-raw,rate=8000,channels=1 ! speexenc ! rtpspeexpay pt=96", "audio 0 RTP/AVP 96\na=rtpmap:96 speex/8000"),
     "l8": gst(f"{GST_TONE} ! audio/x-raw,rate=8000,channels=1 ! audioconvert ! audio/x-raw,format=U8 ! rtpL8pay min-ptime=100000000", "audio 0 RTP/AVP 96\na=rtpmap:96 L8/8000"),
