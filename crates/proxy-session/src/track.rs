@@ -376,7 +376,7 @@ impl Track {
     /// back by `limits`, bytes and time: what is told here for longer than the audiences do costs
     /// nothing. While the backend is away, time stands where media ended.
     pub(crate) fn key_unit(&self, now: Instant, limits: (usize, Duration)) -> Option<KeyUnit> {
-        let ended = self.gate.as_ref().and(self.schedule.last_media());
+        let ended = self.gate.as_ref().and_then(|_| self.schedule.last_media());
         let now = ended.map_or(now, |ended| now.min(ended));
         let (bytes, age) = limits;
         let mut found = None;

@@ -2,8 +2,10 @@
 
 mod bounds;
 mod camera;
+mod demand;
 mod describing;
 mod endings;
+mod hold;
 mod instant;
 mod joining;
 mod keys;
