@@ -3,8 +3,10 @@
 //!
 //! A unit is a frame-block: for each channel one element, which is a frame as files have it (RFC
 //! 4867 section 5.3): a byte with type and quality, and the speech bits, filled up to bytes. Where
-//! the format has checksums (`crc=1`), one follows as a last byte; they are neither verified nor
-//! computed, but carried on. Requests for other modes concern calls and are not carried on.
+//! the format has checksums (`crc=1`), one follows as a last byte. Once some have been right, blocks
+//! whose checksum is wrong are left out; until then they are not heeded, for there are senders who
+//! fill the byte with anything. Checksums are never computed anew. Requests for other modes concern
+//! calls and are not carried on.
 
 mod depacketize;
 mod packetize;
@@ -57,6 +59,29 @@ impl Layout {
         };
         bits.map(|&bits| bits.into())
     }
+
+    /// Of these bits, how many of the first ones the checksum covers: class A, and all where there
+    /// are no classes (RFC 4867 section 3.6 and 4.4.2.1).
+    fn covered(self, kind: u8) -> Option<usize> {
+        const NARROW: [u8; 9] = [42, 49, 55, 58, 61, 75, 65, 81, 39];
+        const WIDE: [u8; 10] = [54, 64, 72, 72, 72, 72, 72, 72, 72, 40];
+        let bits = match self.wide {
+            true => WIDE.get(usize::from(kind)),
+            false => NARROW.get(usize::from(kind)),
+        };
+        bits.map(|&bits| bits.into())
+    }
+}
+
+/// The checksum of the first so many bits (RFC 4867 section 4.4.2.1): what is left of them and eight
+/// zeros divided by x^8 + x^4 + x^3 + x^2 + 1.
+fn checksum(data: &[u8], bits: usize) -> u8 {
+    const GENERATOR: u8 = 0x1d;
+    let bits = data.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).take(bits);
+    bits.fold(0, |rest, bit| {
+        let out = rest >> 7 ^ bit;
+        (rest << 1) ^ (out * GENERATOR)
+    })
 }
 
 /// The first byte of a frame in files, or of its entry in an octet-aligned table of contents: by
@@ -70,3 +95,22 @@ static ENTRIES: [u8; 32] = {
     }
     entries
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_the_remainder_of_a_division() {
+        // Of one bit and eight zeros: x^8 itself.
+        assert_eq!(checksum(&[0x80], 1), 0x1d);
+        // Of what divides evenly: the generator's own bits.
+        assert_eq!(checksum(&[0b1000_1110, 0b1000_0000], 9), 0);
+        // Of the bits and their remainder.
+        let remainder = checksum(&[0x12, 0x34, 0x56], 24);
+        assert_eq!(checksum(&[0x12, 0x34, 0x56, remainder], 32), 0);
+        // What is not covered does not matter.
+        assert_eq!(checksum(&[0xab, 0xcd], 10), checksum(&[0xab, 0xff], 10));
+        assert_ne!(checksum(&[0xab, 0xcd], 10), checksum(&[0xab, 0x0d], 10));
+    }
+}

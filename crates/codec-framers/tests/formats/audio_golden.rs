@@ -417,3 +417,47 @@ fn frames_of_telephony_may_differ_in_length() {
     assert_eq!(lengths("L16/44100/2", "112233445566"), (vec![(4, Some(1), false)], 1));
     assert_eq!(lengths("GSM/8000", "d1"), (vec![], 1));
 }
+
+/// Divides bits by x^8 + x^4 + x^3 + x^2 + 1 as on paper (RFC 4867 section 4.4.2.1).
+fn remainder(bits: &[u8]) -> u8 {
+    let mut bits = [bits, &[0; 8]].concat();
+    for at in 0..bits.len() - 8 {
+        if bits[at] == 1 {
+            for (bit, of) in bits[at..].iter_mut().zip([1, 0, 0, 0, 1, 1, 1, 0, 1]) {
+                *bit ^= of;
+            }
+        }
+    }
+    bits[bits.len() - 8..].iter().fold(0, |byte, bit| byte << 1 | bit)
+}
+
+#[test]
+fn speech_with_a_wrong_checksum_is_left_out_once_others_were_right() {
+    let format_ = audio("AMR/8000", "octet-align=1;crc=1");
+    // AMR 4.75: 95 bits, of which 42 are covered; two frames to a packet.
+    let frame =
+        |seed: u8| -> Vec<u8> { (0..12).map(|at| seed.wrapping_mul(37) ^ at * 11).collect() };
+    let sum = |frame: &[u8]| {
+        let bits: Vec<u8> =
+            frame.iter().flat_map(|b| (0..8).rev().map(move |at| b >> at & 1)).collect();
+        remainder(&bits[..42])
+    };
+    let packet = |at: u8, wrong: u8| {
+        let (one, two) = (frame(2 * at), frame(2 * at + 1));
+        let head = [0xf0, 0x84, 0x04, sum(&one), sum(&two) ^ wrong];
+        let timestamp = RtpTime(u32::from(at) * 320);
+        let payload = [&head[..], &one, &two].concat().into();
+        Packet { payload, timestamp, marker: false, lost: 0 }
+    };
+    let given = |packets: &[Packet]| {
+        let (units, refused) = depacketize(&format_, packets);
+        let told: Vec<_> = units.iter().map(|unit| (unit.timestamp.0 / 160, unit.lost)).collect();
+        (told, refused)
+    };
+    let packets: Vec<_> = (0..5).map(|at| packet(at, u8::from(at == 3))).collect();
+    let wanted = [0, 1, 2, 3, 4, 5, 6, 8, 9].map(|at| (at, u32::from(at == 8)));
+    assert_eq!(given(&packets), (wanted.to_vec(), 1));
+    // Where none was ever right, the sender means something else by them.
+    let packets: Vec<_> = (0..5).map(|at| packet(at, 0x55)).collect();
+    assert_eq!(given(&packets), ((0..10).map(|at| (at, 0)).collect(), 0));
+}
