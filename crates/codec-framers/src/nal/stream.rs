@@ -71,11 +71,66 @@ pub(crate) struct NalStream<C> {
     untouched: bool,
     /// Whether the open unit has part of a picture.
     has_picture: bool,
-    /// The instant of the last unit that a marker ended.
-    marked: Option<RtpTime>,
-    /// Whether units go on behind markers, so that these say nothing.
-    markers_lie: bool,
+    markers: Markers,
     max_unit: usize,
+}
+
+/// Whether markers are where units end.
+#[derive(Clone, Debug)]
+struct Markers {
+    /// The instant of the last unit that a marker ended.
+    ended: Option<RtpTime>,
+    /// Whether units went on behind markers, so that these say nothing.
+    lie: bool,
+    /// While they lie: those in the open unit, and whether its last packet has one.
+    seen: u32,
+    last: bool,
+    /// Units one after the other that had one, at their end.
+    right: u32,
+    /// So many of these make markers credible again; twice as many after each further lie.
+    wanted: u32,
+}
+
+impl Markers {
+    const WANTED: u32 = 50;
+    const WANTED_AT_MOST: u32 = 100_000;
+
+    fn new() -> Self {
+        Self { ended: None, lie: false, seen: 0, last: false, right: 0, wanted: Self::WANTED }
+    }
+
+    /// A packet of the open unit has ended.
+    fn packet(&mut self, marker: bool) {
+        if self.lie {
+            self.seen = self.seen.saturating_add(marker.into());
+            self.last = marker;
+        }
+    }
+
+    /// A unit has ended by something else than its marker, with a picture and nothing missing.
+    fn unit(&mut self) {
+        if !self.lie {
+            return;
+        }
+        self.right = if self.seen == 1 && self.last { self.right + 1 } else { 0 };
+        if self.right >= self.wanted {
+            self.lie = false;
+            self.wanted = self.wanted.saturating_mul(2).min(Self::WANTED_AT_MOST);
+        }
+        self.forget();
+    }
+
+    /// A unit begins of which nothing is known.
+    fn forget(&mut self) {
+        (self.seen, self.last) = (0, false);
+    }
+
+    /// A unit went on behind its marker.
+    fn lied(&mut self) {
+        (self.lie, self.right) = (true, 0);
+        // The one that it went on behind.
+        (self.seen, self.last) = (1, true);
+    }
 }
 
 impl<C: NalCodec> NalStream<C> {
@@ -88,8 +143,7 @@ impl<C: NalCodec> NalStream<C> {
             fragmented: None,
             untouched: false,
             has_picture: false,
-            marked: None,
-            markers_lie: false,
+            markers: Markers::new(),
             max_unit: limits.max_unit,
         }
     }
@@ -119,15 +173,19 @@ impl<C: NalCodec> NalStream<C> {
         while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
             self.deliver(next);
         }
-        if !marker || self.order.is_some() {
+        if self.order.is_some() {
+            return;
+        }
+        self.markers.packet(marker);
+        if !marker {
             return;
         }
         if self.fragmented.is_some() {
             // The end bit is missing, but nothing more comes.
             let _ = self.end_fragments();
         }
-        if self.has_picture && !self.markers_lie {
-            self.marked = Some(self.assembly.unit().timestamp);
+        if self.has_picture && !self.markers.lie {
+            self.markers.ended = Some(self.assembly.unit().timestamp);
             self.assembly.finish();
         }
     }
@@ -263,8 +321,14 @@ impl<C: NalCodec> NalStream<C> {
     }
 
     fn arrive(&mut self, timestamp: RtpTime, lost: u32) {
+        let whole = lost == 0 && self.assembly.is_open() && self.assembly.unit().complete;
+        let whole = whole && self.has_picture;
         let opened = self.assembly.arrive_at(timestamp, lost);
         if opened {
+            match whole {
+                true => self.markers.unit(),
+                false => self.markers.forget(),
+            }
             self.has_picture = false;
             self.untouched = true;
         }
@@ -300,6 +364,9 @@ impl<C: NalCodec> NalStream<C> {
     fn begin_nal(&mut self, info: NalInfo) {
         if self.has_picture && info.splits {
             let timestamp = self.assembly.unit().timestamp;
+            if self.assembly.unit().complete {
+                self.markers.unit();
+            }
             self.assembly.finish();
             self.arrive(timestamp, 0);
         }
@@ -308,10 +375,10 @@ impl<C: NalCodec> NalStream<C> {
             if info.begins {
                 self.assembly.begins_intact();
             } else if info.picture
-                && self.marked == Some(timestamp)
+                && self.markers.ended == Some(timestamp)
                 && self.assembly.unit().complete
             {
-                self.markers_lie = true;
+                self.markers.lied();
                 self.assembly.damage();
             }
         }

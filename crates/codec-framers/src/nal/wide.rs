@@ -317,8 +317,8 @@ macro_rules! wide_codec {
         ///
         /// A unit ends by the marker, by the next timestamp, and where a NAL unit comes that
         /// only a new one can begin with. Where slices of a picture go on behind its marker,
-        /// markers are not heeded any more. A NAL unit of which a fragment is missing is left
-        /// out.
+        /// markers are not heeded any more, until many pictures in a row have had one and at
+        /// their end. A NAL unit of which a fragment is missing is left out.
         #[derive(Clone, Debug)]
         pub struct Depacketizer($crate::nal::wide::WideDepacketizer<$codec>);
 

@@ -3,7 +3,9 @@
 use crate::common::{
     assert_loss_is_survived, assert_round_trip, depacketize, hex, packetize, video,
 };
-use codec_framers::{AccessUnit, AnyFramer, Framer, Packet, Slices};
+use codec_framers::{
+    AccessUnit, AnyDepacketizer, AnyFramer, Depacketizer, Framer, Limits, Packet, Slices,
+};
 use proptest::prelude::*;
 use rtp_rtcp::RtpTime;
 
@@ -154,6 +156,36 @@ fn a_marker_that_lies_is_not_heeded_any_more() {
     // Before a picture nothing can end.
     let packets = [packet("674d40", 1, true), packet("68ee", 1, true), packet("6588", 1, true)];
     assert_eq!(units_of("", &packets), [(1, true, true, own(&["674d40", "68ee", "6588"]))]);
+}
+
+#[test]
+fn markers_that_lied_are_heeded_again_when_they_are_right_for_long() {
+    let (kind, format) = video("H264", "");
+    let mut depacketizer = AnyDepacketizer::for_format(&kind, &format, Limits::default());
+    let mut time = 0;
+    // Pictures of two slices with these markers; how many until one comes out with its last packet.
+    let mut until_at_once = |depacketizer: &mut AnyDepacketizer, first, second, most| {
+        (1..=most).find(|_| {
+            time += 1;
+            while depacketizer.poll().is_some() {}
+            depacketizer.push(packet("41e001", time, first)).expect("a slice");
+            assert!(first || depacketizer.poll().is_none_or(|unit| unit.timestamp.0 < time));
+            depacketizer.push(packet("414c02", time, second)).expect("a slice");
+            std::iter::from_fn(|| depacketizer.poll())
+                .any(|unit| unit.timestamp.0 == time && unit.element_count() == 2)
+        })
+    };
+    assert_eq!(until_at_once(&mut depacketizer, false, true, 1), Some(1), "a marker is believed");
+    assert_eq!(until_at_once(&mut depacketizer, true, true, 200), None, "these lie");
+    let first = until_at_once(&mut depacketizer, false, true, 200);
+    assert_eq!(first, Some(51));
+    // Who lied twice is believed later.
+    assert_eq!(until_at_once(&mut depacketizer, true, true, 200), None);
+    let second = until_at_once(&mut depacketizer, false, true, 200);
+    assert_eq!(second, Some(101));
+    // Markers that are missing are no lies: the next picture ends the one before.
+    assert_eq!(until_at_once(&mut depacketizer, false, false, 200), None);
+    assert_eq!(until_at_once(&mut depacketizer, false, true, 1), Some(1));
 }
 
 #[test]
