@@ -1,11 +1,16 @@
-//! How many bytes the kernel still holds for a connected TCP socket.
+//! What is asked of sockets that no maintained crate offers behind a safe function, and nothing
+//! else.
 //!
-//! Lag that hides in the kernel is seen by nobody: [`unacknowledged`] shows it. The question is an
-//! `ioctl` (Linux: `SIOCOUTQ`, tcp(7)) that no maintained crate offers behind a safe function, so
-//! this one does, and nothing else.
+//! Lag that hides in the kernel is seen by nobody: [`unacknowledged`] shows it, by an `ioctl`
+//! (Linux: `SIOCOUTQ`, tcp(7)). Groups of IPv6 with one sender are joined by [`join_source_v6`], a
+//! `setsockopt` (`MCAST_JOIN_SOURCE_GROUP`, RFC 3678 section 5.1).
+
+mod source;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+pub use source::join_source_v6;
 
 /// Bytes that were written to the socket and that its peer has not acknowledged yet, sent or not.
 ///

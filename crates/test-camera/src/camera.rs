@@ -23,7 +23,7 @@ use crate::options::CameraOptions;
 use crate::pacer::Command;
 use crate::random::Random;
 use crate::shared::{Shared, Sockets};
-use crate::{connection, pacer, shared};
+use crate::{connection, pacer, shared, tls};
 
 /// A running camera. It stops when dropped.
 #[derive(Debug)]
@@ -71,7 +71,9 @@ impl Camera {
         // Only so that a stop is noticed even when the wake-up call does not come through.
         SockRef::from(&listener).set_read_timeout(Some(Duration::from_millis(500)))?;
         let addr = listener.local_addr()?;
-        let sockets = Sockets::bind(addr).context("cannot open UDP ports")?;
+        let sockets =
+            Sockets::bind(addr, options.multicast.as_ref()).context("cannot open UDP ports")?;
+        let tls = options.tls.as_ref().map(tls::config).transpose().context("TLS")?;
         let (commands, commanded) = bounded(MAX_COMMANDS);
         let (stop, stopped) = bounded(0);
         let epoch = Epoch::now();
@@ -86,6 +88,8 @@ impl Camera {
             sockets,
             sessions: Mutex::default(),
             links: Mutex::default(),
+            tunnels: Mutex::default(),
+            tls,
             commands,
             lost: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -116,7 +120,8 @@ impl Camera {
     /// The URL of a stream, from 0, without credentials. A camera bound to all addresses names
     /// the loopback address.
     pub fn url(&self, stream: usize) -> String {
-        format!("rtsp://{}/{}", reachable(self.addr), stream_name(stream))
+        let scheme = if self.shared.tls.is_some() { "rtsps" } else { "rtsp" };
+        format!("{scheme}://{}/{}", reachable(self.addr), stream_name(stream))
     }
 
     /// The URLs of all streams.
@@ -233,7 +238,9 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, lives: &Sender<Infallibl
             continue;
         }
         let id = next_id.fetch_add(1, Ordering::Relaxed);
-        let Ok(link) = Link::new(id, stream, peer).map(Arc::new) else { continue };
+        let Ok(link) = Link::new(id, stream, peer, shared.tls.as_ref()).map(Arc::new) else {
+            continue;
+        };
         shared.links.lock().insert(id, Arc::clone(&link));
         shared.log.add(id, LogEvent::Opened { peer });
         let (lives, serving, of) = (lives.clone(), Arc::clone(shared), Arc::clone(&link));

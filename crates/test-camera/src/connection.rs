@@ -1,8 +1,8 @@
 //! One connection: requests are read, performed and answered on a thread of its own.
 
 mod methods;
+mod tunnel;
 
-use std::io::Read as _;
 use std::sync::Arc;
 
 use crate::auth::{Challenger, Verdict};
@@ -14,20 +14,48 @@ use crate::rtsp::{self, Answer, Incoming, Request};
 use crate::session::{Destination, Session};
 use crate::shared::Shared;
 
+pub(crate) use tunnel::Tunnel;
+
 /// Serves a connection until it is closed.
 pub(crate) fn serve(shared: &Arc<Shared>, link: &Arc<Link>) {
-    let mut connection = Connection { shared, link, challenger: Challenger::new(&shared.random) };
-    let reason = connection.run();
+    let reason = run(shared, link);
     shared.end_sessions(|session| session.link.id == link.id);
     link.close();
     shared.links.lock().remove(&link.id);
     shared.log.add(link.id, LogEvent::Closed { reason });
 }
 
+/// Reads until there is a reason to stop, which is returned.
+fn run(shared: &Arc<Shared>, link: &Arc<Link>) -> String {
+    let mut challenger = Challenger::new(&shared.random);
+    let mut connection = Connection { shared, link, challenger: &mut challenger };
+    let mut may_be_http = shared.options.tunnel;
+    let mut buffer = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        match link.read(&mut chunk) {
+            Ok(0) => return "closed by its peer, or by command".to_owned(),
+            Ok(length) => buffer.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return error.to_string(),
+        }
+        if may_be_http {
+            match tunnel::is_http(&buffer) {
+                Some(true) => return tunnel::serve(shared, link, buffer),
+                Some(false) => may_be_http = false,
+                None => continue,
+            }
+        }
+        if let Err(reason) = connection.take(&mut buffer) {
+            return reason;
+        }
+    }
+}
+
 struct Connection<'a> {
     shared: &'a Arc<Shared>,
     link: &'a Arc<Link>,
-    challenger: Challenger,
+    challenger: &'a mut Challenger,
 }
 
 /// What follows an answer.
@@ -38,43 +66,32 @@ enum After {
 }
 
 impl Connection<'_> {
-    /// Reads until there is a reason to stop, which is returned.
-    fn run(&mut self) -> String {
-        let mut buffer = Vec::new();
-        let mut chunk = [0; 8192];
+    /// Performs and answers what came; what is not whole yet stays. An error is the reason to stop.
+    fn take(&mut self, buffer: &mut Vec<u8>) -> Result<(), String> {
+        // What cannot be a message yet is bounded by `rtsp::next`.
+        let mut used = rtsp::blank(buffer);
         loop {
-            // What cannot be a message yet is bounded by `rtsp::next`.
-            let mut used = rtsp::blank(&buffer);
-            loop {
-                let rest = buffer.get(used..).unwrap_or_default();
-                match rtsp::next(rest) {
-                    Ok(Some((Incoming::Request(request), length))) => {
-                        if let Err(reason) = self.on_request(&request) {
-                            return reason.to_owned();
-                        }
-                        used += length;
+            let rest = buffer.get(used..).unwrap_or_default();
+            match rtsp::next(rest) {
+                Ok(Some((Incoming::Request(request), length))) => {
+                    self.on_request(&request).map_err(str::to_owned)?;
+                    used += length;
+                }
+                Ok(Some((Incoming::Packet { channel, data }, length))) => {
+                    self.on_packet(channel, data);
+                    used += length;
+                }
+                Ok(None) => break,
+                Err(malformed) => {
+                    if self.link.send(&Answer::new(400).to_bytes(None)) == Taken::Closed {
+                        return Err("closed by its peer".to_owned());
                     }
-                    Ok(Some((Incoming::Packet { channel, data }, length))) => {
-                        self.on_packet(channel, data);
-                        used += length;
-                    }
-                    Ok(None) => break,
-                    Err(malformed) => {
-                        if self.link.send(&Answer::new(400).to_bytes(None)) == Taken::Closed {
-                            return "closed by its peer".to_owned();
-                        }
-                        return format!("malformed: {}", malformed.0);
-                    }
+                    return Err(format!("malformed: {}", malformed.0));
                 }
             }
-            buffer.drain(..used);
-            match self.link.stream().read(&mut chunk) {
-                Ok(0) => return "closed by its peer, or by command".to_owned(),
-                Ok(length) => buffer.extend_from_slice(chunk.get(..length).unwrap_or_default()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return error.to_string(),
-            }
         }
+        buffer.drain(..used);
+        Ok(())
     }
 
     fn on_packet(&self, channel: u8, data: &[u8]) {

@@ -2,7 +2,8 @@
 //!
 //! A real RTSP 1.0 server (RFC 2326) on plain threads, with real sockets, that shares no code with
 //! what it serves to test: OPTIONS, DESCRIBE, SETUP over UDP and interleaved TCP, PLAY, PAUSE,
-//! TEARDOWN, GET_PARAMETER, RTCP, basic and digest authentication.
+//! TEARDOWN, GET_PARAMETER, RTCP, basic and digest authentication; if asked, over TLS, in a tunnel
+//! over HTTP, and to a multicast group.
 //!
 //! ```
 //! use test_camera::{Camera, CameraOptions, Fault, Method, Target};
@@ -40,6 +41,7 @@ mod link;
 mod log;
 mod marks;
 mod media;
+mod multicast;
 mod options;
 mod pacer;
 mod random;
@@ -48,10 +50,13 @@ mod rtsp;
 mod sdp;
 mod session;
 mod shared;
+mod tls;
 
 pub use camera::Camera;
 pub use fault::{Clock, Fault, FaultError, Method, Target, Track};
 pub use log::{LogEntry, LogEvent, LoggedRequest};
 pub use marks::{ToneTime, frame_number, tone_time};
 pub use media::Stamp;
-pub use options::{Auth, AuthScheme, CameraOptions, Pace, Source, Start, Synthetic};
+pub use options::{
+    Auth, AuthScheme, CameraOptions, Multicast, Pace, Source, Start, Synthetic, TlsIdentity,
+};

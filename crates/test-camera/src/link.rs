@@ -1,9 +1,11 @@
-//! The sending side of a connection: answers and interleaved packets, neither cut into the other.
+//! A connection: answers and interleaved packets, neither cut into the other, with or without TLS.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustls::{ServerConfig, ServerConnection};
 use socket2::SockRef;
 
 /// A connection as its senders see it: the thread of its requests and the pacer.
@@ -11,8 +13,11 @@ use socket2::SockRef;
 pub(crate) struct Link {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
     stream: TcpStream,
+    /// Locked before `tls`: what is encrypted first is sent first.
     outbox: Mutex<Outbox>,
+    tls: Option<Mutex<ServerConnection>>,
 }
 
 /// What the socket did not take yet.
@@ -39,16 +44,51 @@ pub(crate) enum Taken {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn new(
+        id: u64,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         // Accepted sockets inherit the listener's.
         stream.set_read_timeout(None)?;
-        Ok(Self { id, peer, stream, outbox: Mutex::default() })
+        let local = stream.local_addr()?;
+        let tls = tls.map(|config| ServerConnection::new(Arc::clone(config))).transpose();
+        let tls = tls.map_err(io::Error::other)?.map(Mutex::new);
+        Ok(Self { id, peer, local, stream, outbox: Mutex::default(), tls })
     }
 
-    /// The receiving side.
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// Waits for bytes from the other side; none at the end.
+    pub(crate) fn read(&self, to: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &self.tls else { return (&self.stream).read(to) };
+        let mut raw = [0; 8192];
+        loop {
+            match tls.lock().reader().read(to) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            // Nobody else reads: without the lock, so that others can send.
+            let read = (&self.stream).read(&mut raw)?;
+            let mut rest = raw.get(..read).unwrap_or_default();
+            let mut outbox = self.outbox.lock();
+            let mut tls = tls.lock();
+            if read == 0 {
+                return Ok(0);
+            }
+            let mut result = Ok(());
+            while !rest.is_empty() && result.is_ok() {
+                tls.read_tls(&mut rest)?;
+                result = tls.process_new_packets().map(drop);
+            }
+            // Its part of the handshake, or an alert.
+            while tls.wants_write() {
+                tls.write_tls(&mut outbox.bytes)?;
+            }
+            drop(tls);
+            let _ = self.flush_locked(&mut outbox);
+            result.map_err(io::Error::other)?;
+        }
     }
 
     /// Sends whole messages or frames. It never waits: what the socket does not take is kept for
@@ -57,6 +97,7 @@ impl Link {
         let mut outbox = self.outbox.lock();
         let taken = self.flush_locked(&mut outbox);
         let direct = match taken {
+            Taken::All if self.tls.is_some() => 0,
             Taken::All => match self.write(bytes) {
                 Ok(sent) => sent,
                 Err(_) => {
@@ -71,8 +112,27 @@ impl Link {
             Taken::Dropped | Taken::Closed => return taken,
         };
         let rest = bytes.get(direct..).unwrap_or_default();
-        outbox.bytes.extend_from_slice(rest);
+        match &self.tls {
+            None => outbox.bytes.extend_from_slice(rest),
+            Some(tls) => {
+                if Self::encrypt(&mut tls.lock(), rest, &mut outbox.bytes).is_err() {
+                    outbox.closed = true;
+                }
+                return self.flush_locked(&mut outbox);
+            }
+        }
         if outbox.sent < outbox.bytes.len() { Taken::Waiting } else { Taken::All }
+    }
+
+    fn encrypt(tls: &mut ServerConnection, mut bytes: &[u8], to: &mut Vec<u8>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = tls.writer().write(bytes)?;
+            bytes = bytes.get(taken..).unwrap_or_default();
+            while tls.wants_write() {
+                tls.write_tls(to)?;
+            }
+        }
+        Ok(())
     }
 
     /// Tries again to send what waits.
@@ -139,7 +199,6 @@ const MSG_DONTWAIT: i32 = 0x80;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
     use std::net::TcpListener;
 
     #[test]
@@ -147,7 +206,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, peer) = listener.accept().unwrap();
-        let link = Link::new(1, stream, peer).unwrap();
+        let link = Link::new(1, stream, peer, None).unwrap();
 
         let mut accepted = 0_u32;
         let mut message = vec![0; 10_000];

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use parking_lot::Mutex;
 use test_camera::{
-    Auth, AuthScheme, Camera, CameraOptions, Fault, LogEntry, Pace, Source, Start, Synthetic,
+    Auth, AuthScheme, Camera, CameraOptions, Fault, LogEntry, Multicast, Pace, Source, Start,
+    Synthetic, TlsIdentity,
 };
 
 fn main() -> ExitCode {
@@ -89,6 +90,7 @@ impl Arguments {
         let (mut log, mut until_eof) = (None, false);
         let (mut user, mut password, mut qop) = (None, String::new(), false);
         let mut schemes = Vec::new();
+        let (mut certificates, mut key, mut specific) = (None, None, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} wants a value"));
             match word.as_str() {
@@ -125,12 +127,30 @@ impl Arguments {
                     "digest-sha256" => AuthScheme::DigestSha256,
                     other => bail!("--auth: {other:?} is not basic, digest or digest-sha256"),
                 }),
+                "--tls-certificate" => certificates = Some(file(&word, &value()?)?),
+                "--tls-key" => key = Some(file(&word, &value()?)?),
+                "--tunnel" => options.tunnel = true,
+                "--multicast" => {
+                    let group: SocketAddr = parsed(&word, &value()?)?;
+                    let (group, port) = (group.ip(), group.port());
+                    let multicast = Multicast { group, port, ttl: 16, source_specific: false };
+                    options.multicast = Some(multicast);
+                }
+                "--source-specific" => specific = true,
                 "--log" => log = Some(value()?),
                 "--until-eof" => until_eof = true,
                 other => bail!("unknown option {other:?}"),
             }
         }
         options.bind = SocketAddr::new(ip, port);
+        options.tls = match (certificates, key) {
+            (Some(certificates), Some(key)) => Some(TlsIdentity { certificates, key }),
+            (None, None) => None,
+            _ => bail!("--tls-certificate and --tls-key go together"),
+        };
+        if let Some(multicast) = &mut options.multicast {
+            multicast.source_specific = specific;
+        }
         options.auth = user.map(|user| {
             let mut auth = Auth::new(AuthScheme::DigestMd5, &user, &password);
             auth.qop = qop;
@@ -145,6 +165,10 @@ impl Arguments {
 
 fn parsed<T: std::str::FromStr>(option: &str, value: &str) -> anyhow::Result<T> {
     value.parse().ok().with_context(|| format!("{option}: {value:?} will not do"))
+}
+
+fn file(option: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{option} {path}"))
 }
 
 fn pace(text: &str) -> anyhow::Result<Pace> {
@@ -203,6 +227,11 @@ Usage: test-camera [OPTIONS]
   --password PASSWORD
   --auth SCHEME          basic, digest or digest-sha256; may be given more than once [digest]
   --qop                  ask for qop=auth
+  --tls-certificate FILE serve rtsps:// with this certificate (PEM), and what is above it
+  --tls-key FILE         its private key (PEM)
+  --tunnel               understand RTSP over HTTP too
+  --multicast GROUP:PORT send to this group if asked for multicast
+  --source-specific      name the camera as the group's only sender
   --timeout SECONDS      session timeout announced [60]
   --enforce-timeout      end sessions that show no sign of life for so long
   --max-connections N    further connections are closed at once [512]

@@ -1,5 +1,6 @@
 //! What a camera is asked to be.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,12 @@ pub struct CameraOptions {
     pub in_band_parameter_sets: bool,
     /// Credentials asked for, if any.
     pub auth: Option<Auth>,
+    /// Whether every connection is TLS, and with what certificate.
+    pub tls: Option<TlsIdentity>,
+    /// Whether RTSP over HTTP is understood beside plain RTSP.
+    pub tunnel: bool,
+    /// The group that media goes to for who asks for multicast; else such requests are refused.
+    pub multicast: Option<Multicast>,
     /// The session timeout that is announced, in whole seconds.
     pub timeout: Duration,
     /// Whether a session without requests or RTCP for `timeout` is ended.
@@ -68,6 +75,9 @@ impl Default for CameraOptions {
             payload_limit: 1400,
             in_band_parameter_sets: true,
             auth: None,
+            tls: None,
+            tunnel: false,
+            multicast: None,
             timeout: Duration::from_secs(60),
             enforce_timeout: false,
             report_interval: Duration::from_secs(5),
@@ -105,6 +115,36 @@ impl Default for Synthetic {
     fn default() -> Self {
         Self { bitrate: 4_000_000, fps: 25, gop: 50, key_frame_bytes: 60_000 }
     }
+}
+
+/// Who the camera says it is.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// Its certificate and those above it, as PEM.
+    pub certificates: Vec<u8>,
+    /// The certificate's private key, as PEM.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for TlsIdentity {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIdentity").finish_non_exhaustive()
+    }
+}
+
+/// A multicast group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// Its address, of the family that the camera is bound to.
+    pub group: IpAddr,
+    /// The even port of the first stream's first track; RTCP, the next track and the next stream
+    /// follow.
+    pub port: u16,
+    /// How many networks packets may cross.
+    pub ttl: u8,
+    /// Whether the description names the camera as the only sender (RFC 4570).
+    pub source_specific: bool,
 }
 
 /// How the packets of a frame are laid out in time.

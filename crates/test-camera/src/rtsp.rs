@@ -200,8 +200,13 @@ pub(crate) fn without_query(uri: &str) -> &str {
 /// A transport that a client proposes (section 12.39), as far as the camera can offer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proposal {
-    Udp { rtp: u16, rtcp: u16 },
+    Udp {
+        rtp: u16,
+        rtcp: u16,
+    },
     Interleaved(Option<(u8, u8)>),
+    /// To the group that the camera chooses.
+    Group,
 }
 
 /// The proposals of a Transport header that are understood, in the client's order.
@@ -211,7 +216,10 @@ pub(crate) fn proposals(transport: &str) -> impl Iterator<Item = Proposal> + '_ 
         let protocol = parameters.next()?.to_ascii_uppercase();
         let parameters: Vec<&str> = parameters.collect();
         if parameters.iter().any(|parameter| parameter.eq_ignore_ascii_case("multicast")) {
-            return None;
+            return protocol
+                .strip_prefix("RTP/AVP")
+                .filter(|rest| *rest != "/TCP")
+                .map(|_| Proposal::Group);
         }
         let pair = |name: &str| {
             let value = parameters.iter().find_map(|parameter| {
@@ -319,7 +327,7 @@ mod tests {
         );
         assert_eq!(
             read("RTP/AVP/UDP;multicast;client_port=1-2, RTP/AVP/TCP;unicast;interleaved=2-3"),
-            [Proposal::Interleaved(Some((2, 3)))]
+            [Proposal::Group, Proposal::Interleaved(Some((2, 3)))]
         );
         assert_eq!(
             read("RTP/AVP/TCP;unicast,RTP/AVP;unicast;client_port=7000"),

@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use socket2::SockRef;
 
 use crate::clock::Epoch;
+use crate::connection::Tunnel;
 use crate::fault::{Target, stream_index};
 use crate::faults::Faults;
 use crate::link::Link;
 use crate::log::{Log, LogEvent};
 use crate::media::Content;
-use crate::options::CameraOptions;
+use crate::options::{CameraOptions, Multicast};
 use crate::pacer::Command;
 use crate::random::Random;
 use crate::session::{Session, Zero};
@@ -36,6 +38,9 @@ pub(crate) struct Shared {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) sessions: Mutex<HashMap<String, Arc<Session>>>,
     pub(crate) links: Mutex<HashMap<u64, Arc<Link>>>,
+    /// By their cookies.
+    pub(crate) tunnels: Mutex<HashMap<String, Arc<Tunnel>>>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) commands: Sender<Command>,
     /// Packets that a full socket did not take.
     pub(crate) lost: AtomicU64,
@@ -144,7 +149,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, multicast: Option<&Multicast>) -> io::Result<Self> {
         let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..PORT_ATTEMPTS {
             let first = UdpSocket::bind(SocketAddr::new(address.ip(), 0))?;
@@ -161,6 +166,9 @@ impl Sockets {
             // A full buffer loses packets as a camera's would; nobody waits for it.
             rtp.set_nonblocking(true)?;
             SockRef::from(&rtp).set_send_buffer_size(SEND_BUFFER)?;
+            if let Some(multicast) = multicast {
+                multicast.prepare([&rtp, &rtcp], address.ip())?;
+            }
             rtcp.set_read_timeout(Some(RTCP_WAIT))?;
             return Ok(Self { rtp, rtcp, port: port & !1 });
         }

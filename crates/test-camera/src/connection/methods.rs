@@ -60,7 +60,10 @@ impl Connection<'_> {
             .started()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let description = sdp::describe(&shared.content, set, &stream_name(stream), id);
+        let mut description = sdp::describe(&shared.content, set, &stream_name(stream), id);
+        if let Some(multicast) = &shared.options.multicast {
+            description = multicast.describe(&description, stream, self.link.local.ip());
+        }
         Answer::new(200)
             .header("Content-Base", &format!("{}/", rtsp::without_query(&request.uri)))
             .body("application/sdp", description)
@@ -105,7 +108,10 @@ impl Connection<'_> {
         let no_udp = shared.faults.lock().no_udp;
         let destination = rtsp::proposals(request.header("Transport").unwrap_or_default())
             .find_map(|proposal| match proposal {
-                Proposal::Udp { .. } if no_udp => None,
+                Proposal::Udp { .. } | Proposal::Group if no_udp => None,
+                Proposal::Group => {
+                    shared.options.multicast.as_ref()?.destination(session.stream, track)
+                }
                 Proposal::Udp { rtp, rtcp } => {
                     Some(Destination::Udp { address: self.link.peer.ip(), rtp, rtcp })
                 }
@@ -137,6 +143,10 @@ impl Connection<'_> {
         state.outlets.push(outlet);
         drop(state);
         let transport = match destination {
+            Destination::Udp { address, rtp, .. } if address.is_multicast() => {
+                let transport = shared.options.multicast.as_ref();
+                transport.map(|m| m.transport(rtp, self.link.local.ip())).unwrap_or_default()
+            }
             Destination::Udp { rtp, rtcp, .. } => {
                 let port = shared.sockets.port;
                 format!(
