@@ -4,6 +4,7 @@ use rtp_rtcp::RtpHeader;
 use sdp::{Format, MediaKind};
 
 use crate::glance::Glance;
+use crate::nal::frame::SetCodec;
 use crate::params::ParameterSets;
 use crate::{av1, h263, h264, h265, h266, jpeg, mpeg4, mpv, vp8, vp9};
 
@@ -87,6 +88,18 @@ impl Glancer {
     /// The parameter sets of the description that this was made with.
     pub fn announced(&self) -> &ParameterSets {
         &self.announced
+    }
+
+    /// The format parameters (`a=fmtp`) that a true description of the stream as it is now has, as
+    /// far as they speak of parameter sets: name and value.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        match &self.codec {
+            Codec::H264(codec) => h264::glance::H264::parameters(codec.parameter_sets()),
+            Codec::H265(codec) => h265::glance::H265::parameters(codec.parameter_sets()),
+            Codec::H266(codec) => h266::glance::H266::parameters(codec.parameter_sets()),
+            Codec::Mpeg4(codec) => mpeg4::parameters(codec.parameter_sets()),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether those in force are other than the description says, so that a reader who knows

@@ -70,6 +70,16 @@ impl Stream {
         }
     }
 
+    /// What a track's way through has waited for long enough leaves.
+    pub(crate) fn way_timeout(&mut self, now: Now, index: usize) {
+        let Some(Some(track)) = self.tracks.get_mut(index) else { return };
+        let Some(mut way) = track.take_way() else { return };
+        way.handle_timeout(&mut Exit::new(self, now, index));
+        if let Some(Some(track)) = self.tracks.get_mut(index) {
+            track.put_way_back(way);
+        }
+    }
+
     pub(crate) fn on_too_large(&mut self, index: usize, bytes: usize) {
         if let Some(Some(track)) = self.tracks.get_mut(index)
             && track.is_first_too_large()

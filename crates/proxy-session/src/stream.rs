@@ -159,12 +159,19 @@ impl Stream {
         self.client.is_finished()
     }
 
+    /// Until when the backend, which has refused our credentials, is not asked again.
+    #[must_use]
+    pub fn locked_until(&self) -> Option<Instant> {
+        self.client.locked_until()
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.client.handle_timeout(now);
         self.drain_client(now, false);
         for index in 0..self.tracks.len() {
             self.relay_track(now, index);
+            self.way_timeout(now, index);
         }
         self.flush(now);
         if self.held.as_ref().is_some_and(|held| held.until <= now.mono) {

@@ -256,10 +256,12 @@ impl Track {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.input {
+        let order = match &self.input {
             Input::Tcp(_) => None,
             Input::Udp(window) => window.poll_timeout(),
-        }
+        };
+        let way = self.way.as_ref().and_then(|way| way.poll_timeout());
+        [order, way].into_iter().flatten().min()
     }
 
     /// When a request for a key frame is due that can be made.

@@ -4,6 +4,7 @@ mod reframe;
 mod relay;
 
 use std::fmt;
+use std::time::Instant;
 
 use codec_framers::UnitStart;
 use fan_out::Push;
@@ -20,6 +21,14 @@ pub(crate) trait Way: fmt::Debug {
     /// Takes the backend's next packet, in the order of their numbers. What leaves for readers
     /// goes to `exit`.
     fn take(&mut self, seq: ExtSeq, packet: RtpPacket, exit: &mut Exit<'_>);
+
+    /// When [`Self::handle_timeout`] is due.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due, if anything is.
+    fn handle_timeout(&mut self, _exit: &mut Exit<'_>) {}
 
     /// What comes from here on has nothing to do with what came before.
     fn restart(&mut self);
@@ -153,5 +162,29 @@ impl<'a> Exit<'a> {
     /// The track's format parameters are these now, rather than those of the description.
     pub(crate) fn set_parameters(&mut self, parameters: &[(&str, String)]) {
         self.stream.on_parameters(self.index, parameters);
+    }
+}
+
+/// What readers were told of a track's parameter sets, where that is not what the backend says.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Told(Option<Vec<(&'static str, String)>>);
+
+impl Told {
+    /// Sees to it that who asks for a description is told of the parameter sets in force;
+    /// `is_stale` says whether they are other than the backend's description has them.
+    fn tell(
+        &mut self,
+        is_stale: bool,
+        parameters: impl FnOnce() -> Vec<(&'static str, String)>,
+        exit: &mut Exit<'_>,
+    ) {
+        if !is_stale && self.0.is_none() {
+            return;
+        }
+        let parameters = parameters();
+        if !parameters.is_empty() && self.0.as_ref() != Some(&parameters) {
+            exit.set_parameters(&parameters);
+            self.0 = Some(parameters);
+        }
     }
 }

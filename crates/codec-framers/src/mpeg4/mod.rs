@@ -102,8 +102,13 @@ impl framer::Framer for Framer {
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {
-        self.codec.parameter_sets().payloads().map(|set| ("config", to_hex(set))).collect()
+        parameters(self.codec.parameter_sets())
     }
+}
+
+/// RFC 6416 section 7.1.
+pub(crate) fn parameters(sets: &ParameterSets) -> Vec<(&'static str, String)> {
+    sets.payloads().map(|set| ("config", to_hex(set))).collect()
 }
 
 /// Sends each plane in as few payloads as it takes.

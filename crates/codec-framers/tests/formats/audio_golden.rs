@@ -436,7 +436,7 @@ fn speech_with_a_wrong_checksum_is_left_out_once_others_were_right() {
     let format_ = audio("AMR/8000", "octet-align=1;crc=1");
     // AMR 4.75: 95 bits, of which 42 are covered; two frames to a packet.
     let frame =
-        |seed: u8| -> Vec<u8> { (0..12).map(|at| seed.wrapping_mul(37) ^ at * 11).collect() };
+        |seed: u8| -> Vec<u8> { (0..12).map(|at| seed.wrapping_mul(37) ^ (at * 11)).collect() };
     let sum = |frame: &[u8]| {
         let bits: Vec<u8> =
             frame.iter().flat_map(|b| (0..8).rev().map(move |at| b >> at & 1)).collect();

@@ -1,5 +1,7 @@
 //! Taken apart into access units, and put together again in packets of our own.
 
+use std::time::{Duration, Instant};
+
 use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyFramer, AnyPacketizer, Continuity, DepacketizeError,
     Depacketizer, Framer, Limits, LossGate, OnLoss, Packet, Packetizer, Payload, UnitStart,
@@ -7,7 +9,7 @@ use codec_framers::{
 use rtp_rtcp::{ExtSeq, RtpPacket, RtpTime, Ssrc};
 use sdp::Media;
 
-use super::{Exit, Leaving, Way, WayStatus};
+use super::{Exit, Leaving, Told, Way, WayStatus};
 
 /// What is chosen for packets that are made here.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +43,9 @@ pub(crate) struct Reframe {
     arriving: Option<RtpTime>,
     /// What the timeline added to the last unit's timestamp.
     offset: Option<u32>,
-    /// The parameters that readers were told of, where they are not those of the backend.
-    told: Option<Vec<(&'static str, String)>>,
+    told: Told,
+    /// When what is half done leaves, unless packets come before.
+    idle_at: Option<Instant>,
     status: WayStatus,
     /// Units that gates before the present one let not pass.
     dropped_before: u64,
@@ -84,7 +87,8 @@ impl Reframe {
             source: None,
             arriving: None,
             offset: None,
-            told: None,
+            told: Told::default(),
+            idle_at: None,
             status: WayStatus::default(),
             dropped_before: 0,
             warned: Warned::default(),
@@ -104,7 +108,8 @@ impl Reframe {
             self.missing = self.missing.saturating_add(lost);
             let Some(unit) = self.framer.frame(unit) else { continue };
             if unit.key {
-                self.tell_parameters(exit);
+                let is_stale = self.framer.parameter_sets_are_stale();
+                self.told.tell(is_stale, || self.framer.parameters(), exit);
             }
             self.send(&unit, exit);
         }
@@ -133,19 +138,6 @@ impl Reframe {
                     exit.warn(&format!("an access unit is left out, as all such will be: {error}"));
                 }
             }
-        }
-    }
-
-    /// Sees to it that who asks for a description is told of the parameter sets in force.
-    fn tell_parameters(&mut self, exit: &mut Exit<'_>) {
-        let is_stale = self.framer.parameter_sets_are_stale();
-        if !is_stale && self.told.is_none() {
-            return;
-        }
-        let parameters = self.framer.parameters();
-        if !parameters.is_empty() && self.told.as_ref() != Some(&parameters) {
-            exit.set_parameters(&parameters);
-            self.told = Some(parameters);
         }
     }
 
@@ -214,7 +206,8 @@ impl Way for Reframe {
                 self.arriving.get_or_insert(header.timestamp);
             }
         }
-        // Nothing waits for packets to come.
+        // Nothing waits for packets to come, but for the rest of what is half there.
+        self.idle_at = self.arriving.and_then(|_| exit.now.mono.checked_add(IDLE));
         self.outgoing.flush(exit);
     }
 
@@ -225,6 +218,23 @@ impl Way for Reframe {
         self.continuity = Continuity::new();
         (self.lost, self.missing) = (0, 0);
         (self.source, self.arriving, self.offset) = (None, None, None);
+        self.idle_at = None;
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.idle_at
+    }
+
+    fn handle_timeout(&mut self, exit: &mut Exit<'_>) {
+        let (Some(source), Some(due)) = (self.source, self.idle_at) else { return };
+        if exit.now.mono < due {
+            return;
+        }
+        self.idle_at = None;
+        self.depacketizer.flush();
+        self.drain(source, exit);
+        self.outgoing.flush(exit);
+        self.arriving = None;
     }
 
     fn undecided(&self, next: ExtSeq) -> Option<UnitStart> {
@@ -355,5 +365,8 @@ const HEADER: usize = 12;
 /// The datagrams that are made if nothing smaller is asked for, in bytes: with IP, UDP and the
 /// headers of a tunnel or two they stay below an Ethernet's 1,500.
 const DATAGRAM: usize = 1_400;
+/// After so long without a packet a unit whose end has not come leaves as it is: its marker may be
+/// lost, or its sender has none and rests. A network that stands still for longer breaks a unit.
+const IDLE: Duration = Duration::from_secs(1);
 /// The longest gap in the numbers that stands for a loss.
 const MAX_GAP: u32 = 1_000;

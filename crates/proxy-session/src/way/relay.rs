@@ -3,7 +3,7 @@
 use codec_framers::{Glancer, UnitStart, UnitTracker};
 use rtp_rtcp::{ExtSeq, RtpPacket};
 
-use super::{Exit, Leaving, Way, WayStatus};
+use super::{Exit, Leaving, Told, Way, WayStatus};
 
 /// Passes packets on as they came, but for number, time and source, and looks at their payloads as
 /// they pass.
@@ -11,11 +11,12 @@ use super::{Exit, Leaving, Way, WayStatus};
 pub(crate) struct Relay {
     glancer: Glancer,
     units: UnitTracker,
+    told: Told,
 }
 
 impl Relay {
     pub(crate) fn new(glancer: Glancer) -> Self {
-        Self { glancer, units: UnitTracker::new() }
+        Self { glancer, units: UnitTracker::new(), told: Told::default() }
     }
 }
 
@@ -36,6 +37,8 @@ impl Way for Relay {
             let glance = self.glancer.look(header, payload);
             if let Some(begin) = self.units.on_packet(seq, timestamp, glance) {
                 exit.key(begin, timestamp);
+                let is_stale = self.glancer.parameter_sets_are_stale();
+                self.told.tell(is_stale, || self.glancer.parameters(), exit);
             }
         }
     }

@@ -295,6 +295,56 @@ fn readers_are_told_the_parameter_sets_of_the_stream() {
     assert_eq!(rig.stream.description().expect("described").sdp, sdp, "nothing has changed");
 }
 
+#[test]
+fn parameter_sets_that_change_are_told_in_relay_too() {
+    let sets = "sprop-parameter-sets=Z01AH5U=,aO48gA==";
+    let told = format!("a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;{sets}");
+    let sdp = SDP.replace("a=rtpmap:96 H264/90000", &told);
+    let mut rig = Rig::described(options(), Camera { sdp, ..Camera::default() });
+    rig.play(1);
+    let description = |rig: &Rig| rig.stream.description().expect("described").sdp.clone();
+    let first = description(&rig);
+    let pps = |seq| Packet { payload: vec![0x68, 0xee, 0x3c, 0x80], ..Packet::sets(seq, 0) };
+    send_video(&mut rig, &[Packet::sets(1, 0), pps(2), Packet::key(3, 0), Packet::new(4, at(1))]);
+    assert_eq!(description(&rig), first, "what is true is not told again");
+    let other = Packet { payload: vec![0x67, 0x64, 0, 0x28, 0x96], ..Packet::sets(5, at(2)) };
+    send_video(&mut rig, &[other, Packet::key(6, at(2))]);
+    let second = description(&rig);
+    let wanted =
+        "packetization-mode=1;sprop-parameter-sets=Z2QAKJY=,aO48gA==;profile-level-id=640028";
+    assert_eq!(fmtp(&second), wanted);
+    assert_ne!(second, first);
+    send_video(&mut rig, &[Packet::key(7, at(3))]);
+    assert_eq!(description(&rig), second, "it has been told");
+    // Back to what the backend's description has.
+    send_video(&mut rig, &[Packet::sets(8, at(4)), Packet::key(9, at(4))]);
+    assert!(fmtp(&description(&rig)).contains(sets), "{}", fmtp(&description(&rig)));
+    assert_eq!(status(&rig, VIDEO).made, 0);
+}
+
+#[test]
+fn a_unit_whose_end_does_not_come_leaves_after_a_second() {
+    let mut rig = Rig::playing(reframing());
+    let unmarked = |seq, time| Packet { marker: false, ..Packet::new(seq, time) };
+    send_video(&mut rig, &[Packet::key(1, 0), unmarked(2, at(1))]);
+    rig.run(ms(900));
+    assert_eq!(got(&rig, VIDEO).len(), 1, "its end may still come");
+    rig.run(ms(200));
+    assert_eq!(got(&rig, VIDEO).len(), 2);
+    // The next burst is not touched by it.
+    send_video(&mut rig, &[unmarked(3, at(40)), unmarked(4, at(41)), Packet::new(5, at(42))]);
+    let units = units(&rig, VIDEO);
+    assert_eq!(units.iter().map(|unit| unit.lost).sum::<u32>(), 0);
+    let times: Vec<_> =
+        units.iter().map(|unit| unit.timestamp.ahead_of(units[0].timestamp)).collect();
+    assert_eq!(times, [0, 1, 40, 41, 42].map(|n| at(n) as i32));
+    // Whose end is not known is not known to be whole.
+    let mut rig = Rig::playing(StreamOptions { on_loss: OnLoss::DropUnit, ..reframing() });
+    send_video(&mut rig, &[Packet::key(1, 0), unmarked(2, at(1))]);
+    rig.run(secs(3));
+    assert_eq!((got(&rig, VIDEO).len(), status(&rig, VIDEO).units_dropped), (1, 1));
+}
+
 /// Pictures of three slices each, of which one is missing in the third picture.
 fn broken(on_loss: OnLoss) -> (Rig, Vec<u32>) {
     let mut rig = Rig::playing(StreamOptions { on_loss, ..reframing() });
