@@ -81,16 +81,16 @@ fn packet() -> impl Strategy<Value = Packet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(250))]
+    #![proptest_config(crate::common::cases(60))]
 
     #[test]
     fn arbitrary_packets_never_panic_and_units_never_mix_instants(
-        (encoding, fmtp) in proptest::sample::select(&FORMATS[..]),
         packets in proptest::collection::vec(packet(), 0..24),
         limit in 0_usize..300,
         max_unit in prop_oneof![Just(100_usize), Just(1 << 20)],
     ) {
-        let (kind, format) = video(encoding, fmtp);
+        for (encoding, fmtp) in FORMATS {
+            let (kind, format) = video(encoding, fmtp);
         let mut depacketizer = AnyDepacketizer::for_format(&kind, &format, Limits { max_unit });
         let mut framer = AnyFramer::for_format(&kind, &format);
         let mut packetizer = AnyPacketizer::for_format(&kind, &format);
@@ -123,5 +123,6 @@ proptest! {
         }
         depacketizer.flush();
         std::iter::from_fn(|| depacketizer.poll()).for_each(&mut take);
+        }
     }
 }

@@ -40,7 +40,6 @@ const ALL_FIELDS: &str = "mode=generic;sizelength=16;indexlength=3;indexdeltalen
     auxiliarydatasizelength=11;constantduration=700";
 const LATM: &str = "cpresent=0;config=400024203fc0";
 
-/// Those that are cut into fragments first.
 static FORMATS: [Framed; 20] = [
     Framed::audio("mpeg4-generic/44100/2", HBR, 1024, one),
     Framed::audio("mpeg4-generic/44100/2", ALL_FIELDS, 700, one),
@@ -74,9 +73,6 @@ static FORMATS: [Framed; 20] = [
     Framed::audio("QCELP/8000", "", 160, qcelp),
     Framed::audio("DVI4/8000", "", 80, forty_four),
 ];
-
-/// How many of them can be cut.
-const CUT: usize = 9;
 
 fn one(body: Vec<u8>) -> Vec<Vec<u8>> {
     vec![body]
@@ -181,7 +177,8 @@ fn qcelp(body: Vec<u8>) -> Vec<Vec<u8>> {
     one(sized(&[rate], body, length))
 }
 
-fn units(formats: usize) -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
+/// Bytes to make units of, whichever the format is.
+fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
     // Made of a seed, for there are many and none of their bytes matters much.
     let body = (1_usize..2000, any::<u32>()).prop_map(|(length, seed)| {
         let step = |state: &mut u32| {
@@ -190,32 +187,50 @@ fn units(formats: usize) -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
         };
         std::iter::repeat_n((), length).scan(seed, |state, ()| step(state)).collect::<Vec<u8>>()
     });
-    (0..formats, proptest::collection::vec(body, 1..6)).prop_map(|(format, bodies)| {
-        let Framed { ticks, unit, .. } = &FORMATS[format];
-        let units = (1..).zip(bodies).map(|(at, body)| {
-            let mut made = AccessUnit::new(RtpTime(at * ticks.unwrap_or(3000)));
-            made.key = true;
-            made.duration = *ticks;
-            unit(body).into_iter().for_each(|element| made.push_element(element.into()));
-            made
-        });
-        (format, units.collect())
-    })
+    proptest::collection::vec(body, 1..6)
+}
+
+fn units(&Framed { ticks, unit, .. }: &Framed, bodies: &[Vec<u8>]) -> Vec<AccessUnit> {
+    let units = (1..).zip(bodies).map(|(at, body)| {
+        let mut made = AccessUnit::new(RtpTime(at * ticks.unwrap_or(3000)));
+        made.key = true;
+        made.duration = ticks;
+        unit(body.clone()).into_iter().for_each(|element| made.push_element(element.into()));
+        made
+    });
+    units.collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::common::cases(40))]
 
     #[test]
-    fn units_survive_any_limit((format, units) in units(FORMATS.len()), limit in 64_usize..1500) {
-        assert_round_trip(&FORMATS[format].format(), &units, limit);
+    fn units_survive_any_limit(bodies in bodies(), limit in 64_usize..1500) {
+        for format in &FORMATS {
+            assert_round_trip(&format.format(), &units(format, &bodies), limit);
+        }
     }
 
     #[test]
-    fn loss_breaks_only_what_it_hits((format, units) in units(CUT), limit in 64_usize..900, kept: u64) {
-        assert_loss_is_survived(&FORMATS[format].format(), &units, limit, |at| {
-            kept >> (at % 64) & 1 == 1
-        });
+    fn loss_breaks_only_what_it_hits(bodies in bodies(), limit in 64_usize..900, kept: u64) {
+        for format in &FORMATS {
+            assert_loss_is_survived(&format.format(), &units(format, &bodies), limit, |at| {
+                kept >> (at % 64) & 1 == 1
+            });
+        }
+    }
+
+    #[test]
+    fn text_comes_out_as_it_was_cut_or_not(text in "\\PC{0,200}", limit in 64_usize..400) {
+        let format = format("text", "t140/1000", "");
+        let unit = AccessUnit::of(RtpTime(1), true, text.clone());
+        let packets = crate::common::packetize(&format, &[unit], limit);
+        let (units, refused) = crate::common::depacketize(&format, &packets);
+        prop_assert_eq!(refused, 0);
+        prop_assert!(packets.iter().all(|packet| packet.payload.len() <= limit));
+        prop_assert!(units.iter().all(|unit| String::from_utf8(unit.data().to_vec()).is_ok()));
+        let got: Vec<u8> = units.iter().flat_map(|unit| unit.data().to_vec()).collect();
+        prop_assert_eq!(got, text.into_bytes());
     }
 
     #[test]
@@ -266,13 +281,11 @@ const SAMPLES: [(&str, &str, usize, usize); 15] = [
 ];
 
 /// All formats that the arbitrary packets below are given to.
-fn any_format() -> impl Strategy<Value = (MediaKind, Format)> {
-    let framed = (0..FORMATS.len()).prop_map(|at| FORMATS[at].format());
-    let samples = proptest::sample::select(&SAMPLES[..])
-        .prop_map(|(map, fmtp, ..)| format("audio", map, fmtp));
-    let others = proptest::sample::select(&OTHERS[..])
-        .prop_map(|(media, map, fmtp)| format(media, map, fmtp));
-    prop_oneof![3 => framed, 1 => samples, 2 => others]
+fn all_formats() -> impl Iterator<Item = (MediaKind, Format)> {
+    let framed = FORMATS.iter().map(Framed::format);
+    let samples = SAMPLES.iter().map(|(map, fmtp, ..)| format("audio", map, fmtp));
+    let others = OTHERS.iter().map(|(media, map, fmtp)| format(media, map, fmtp));
+    framed.chain(samples).chain(others)
 }
 
 const OTHERS: [(&str, &str, &str); 8] = [
@@ -315,15 +328,15 @@ fn packet() -> impl Strategy<Value = Packet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::common::cases(60))]
 
     #[test]
     fn arbitrary_packets_never_panic_and_units_never_mix_instants(
-        (kind, format) in any_format(),
         packets in proptest::collection::vec(packet(), 0..24),
         limit in 0_usize..300,
         max_unit in prop_oneof![Just(100_usize), Just(1 << 20)],
     ) {
+        for (kind, format) in all_formats() {
         let mut depacketizer = AnyDepacketizer::for_format(&kind, &format, Limits { max_unit });
         let mut packetizer = AnyPacketizer::for_format(&kind, &format);
         let mut take = |unit: AccessUnit| {
@@ -349,5 +362,6 @@ proptest! {
         }
         depacketizer.flush();
         std::iter::from_fn(|| depacketizer.poll()).for_each(&mut take);
+        }
     }
 }

@@ -5,8 +5,16 @@ use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyPacketizer, Continuity, Depacketizer, Limits, Packet,
     Packetizer, Payload,
 };
+use proptest::prelude::ProptestConfig;
 use rtp_rtcp::{ExtSeq, RtpPacket, SeqUnwrapper};
 use sdp::{Format, MediaKind, Presentation};
+
+/// So many cases of a property, or more: `PROPTEST_CASES` counts as a share of the 256 that it is
+/// by default.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let share = ProptestConfig::default().cases;
+    ProptestConfig::with_cases((count * share).div_ceil(256))
+}
 
 /// A format as a description would give it.
 pub(crate) fn format(media: &str, map: &str, fmtp: &str) -> (MediaKind, Format) {

@@ -60,7 +60,7 @@ fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(crate::common::cases(100))]
 
     #[test]
     fn units_survive_any_limit((codec, units) in units(), limit in 64_usize..1500) {

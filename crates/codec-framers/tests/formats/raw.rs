@@ -27,7 +27,7 @@ fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(crate::common::cases(100))]
 
     #[test]
     fn frames_survive_any_limit((format, units) in units(), limit in 64_usize..1500) {

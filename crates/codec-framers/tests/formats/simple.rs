@@ -1,10 +1,12 @@
 //! Formats in which each payload is a header and a piece of a picture.
 
-use codec_framers::{AccessUnit, AnyFramer, Framer};
+use codec_framers::{AccessUnit, AnyFramer, Framer, Packet};
 use proptest::prelude::*;
 use rtp_rtcp::RtpTime;
 
-use crate::common::{assert_loss_is_survived, assert_round_trip, hex, video};
+use crate::common::{
+    assert_loss_is_survived, assert_round_trip, depacketize, hex, packetize, video, with_loss,
+};
 
 /// A format with the beginnings of a key picture and of another one.
 #[derive(Clone, Copy)]
@@ -15,7 +17,7 @@ struct Simple {
     other: &'static [u8],
 }
 
-const FORMATS: [Simple; 10] = [
+const FORMATS: [Simple; 11] = [
     Simple {
         map: "MP4V-ES",
         fmtp: "",
@@ -34,6 +36,12 @@ const FORMATS: [Simple; 10] = [
     // A picture's header, some of it, and groups of blocks further on.
     Simple {
         map: "H263",
+        fmtp: "",
+        key: &[0, 0, 0x80, 2, 8, 1, 0, 0, 0x88, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0x90],
+        other: &[0, 0, 0x80, 2, 0x0a, 1],
+    },
+    Simple {
+        map: "H263-2000",
         fmtp: "",
         key: &[0, 0, 0x80, 2, 8, 1, 0, 0, 0x88, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 0, 0x90],
         other: &[0, 0, 0x80, 2, 0x0a, 1],
@@ -63,37 +71,73 @@ const FORMATS: [Simple; 10] = [
 /// Formats of which every unit is a key.
 const ALL_KEYS: [&str; 3] = ["H261", "JPEG2000", "DV"];
 
-fn units() -> impl Strategy<Value = (usize, Vec<AccessUnit>)> {
-    let unit = (any::<bool>(), proptest::collection::vec(1_u8.., 1..2000));
-    (0..FORMATS.len(), proptest::collection::vec(unit, 1..6)).prop_map(|(format, units)| {
-        let Simple { map, key: keys, other, .. } = &FORMATS[format];
-        let units = (1..).zip(units).map(|(at, (key, body))| {
-            let head = if key { keys } else { other };
-            let mut bytes = [head, body.as_slice()].concat();
-            if *map == "DV" {
-                bytes.resize(bytes.len().next_multiple_of(80), 0xff);
-            }
-            let key = key || ALL_KEYS.contains(map);
-            AccessUnit::of(RtpTime(at * 3000), key, bytes)
-        });
-        (format, units.collect())
-    })
+/// Whether a picture is a key, and what follows its beginning.
+fn pictures() -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
+    proptest::collection::vec((any::<bool>(), proptest::collection::vec(1_u8.., 1..2000)), 1..6)
+}
+
+fn units(format: &Simple, pictures: &[(bool, Vec<u8>)]) -> Vec<AccessUnit> {
+    let &Simple { map, key: keys, other, .. } = format;
+    let units = (1..).zip(pictures).map(|(at, (key, body))| {
+        let head = if *key { keys } else { other };
+        let mut bytes = [head, body.as_slice()].concat();
+        if map == "DV" {
+            bytes.resize(bytes.len().next_multiple_of(80), 0xff);
+        }
+        AccessUnit::of(RtpTime(at * 3000), *key || ALL_KEYS.contains(&map), bytes)
+    });
+    units.collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
+    #![proptest_config(crate::common::cases(40))]
 
     #[test]
-    fn units_survive_any_limit((format, units) in units(), limit in 80_usize..1500) {
-        let Simple { map, fmtp, .. } = FORMATS[format];
-        assert_round_trip(&video(map, fmtp), &units, limit);
+    fn units_survive_any_limit(pictures in pictures(), limit in 80_usize..1500) {
+        for format in &FORMATS {
+            let units = units(format, &pictures);
+            assert_round_trip(&video(format.map, format.fmtp), &units, limit);
+        }
     }
 
     #[test]
-    fn loss_breaks_only_what_it_hits((format, units) in units(), limit in 80_usize..900, kept: u64) {
-        let Simple { map, fmtp, .. } = FORMATS[format];
-        assert_loss_is_survived(&video(map, fmtp), &units, limit, |at| kept >> (at % 64) & 1 == 1);
+    fn loss_breaks_only_what_it_hits(pictures in pictures(), limit in 80_usize..900, kept: u64) {
+        for format in &FORMATS {
+            let units = units(format, &pictures);
+            assert_loss_is_survived(&video(format.map, format.fmtp), &units, limit, |at| {
+                kept >> (at % 64) & 1 == 1
+            });
+        }
+    }
+
+    #[test]
+    fn transport_packets_survive_any_limit_and_loss(
+        counts in proptest::collection::vec(1_usize..9, 1..9),
+        limit in 188_usize..1500,
+        kept: u64,
+    ) {
+        let format = video("MP2T", "");
+        let units = (1..).zip(&counts).map(|(at, &count)| {
+            let packet = |n: usize| std::iter::once(0x47).chain((1..188).map(move |m| (m * n) as u8));
+            let bytes: Vec<u8> = (0..count).flat_map(|n| packet(n + at as usize)).collect();
+            AccessUnit::of(RtpTime(at * 900), true, bytes)
+        });
+        let units: Vec<_> = units.collect();
+        let packets = packetize(&format, &units, limit);
+        prop_assert!(packets.iter().all(|packet| packet.payload.len() <= limit));
+        let sent = |packets: &[Packet]| -> Vec<u8> {
+            packets.iter().flat_map(|packet| packet.payload.to_vec()).collect()
+        };
+        let arrived = with_loss(&packets, |at| kept >> (at % 64) & 1 == 1);
+        for packets in [packets, arrived] {
+            let (units, refused) = depacketize(&format, &packets);
+            prop_assert_eq!(refused, 0);
+            prop_assert!(units.iter().all(|unit| unit.len() % 188 == 0));
+            let got: Vec<u8> = units.iter().flat_map(|unit| unit.data().to_vec()).collect();
+            prop_assert_eq!(got, sent(&packets));
+            let missing: u32 = packets.iter().map(|packet| packet.lost).sum();
+            prop_assert_eq!(units.iter().map(|unit| unit.lost).sum::<u32>(), missing);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fn units() -> impl Strategy<Value = Vec<AccessUnit>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(crate::common::cases(100))]
 
     #[test]
     fn units_survive_any_limit(mut units in units(), limit in 64_usize..1500) {
