@@ -24,8 +24,18 @@ impl GstServer {
     /// If it does not listen in time.
     #[must_use]
     pub fn start(clips: &[Clip]) -> Self {
+        Self::start_on(0, clips)
+    }
+
+    /// The same on this port.
+    ///
+    /// # Panics
+    /// If it does not listen in time.
+    #[must_use]
+    pub fn start_on(port: u16, clips: &[Clip]) -> Self {
         let mut command = Command::new(PYTHON);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/media/gst_server.py")).arg("0");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/media/gst_server.py"));
+        command.arg(port.to_string());
         for clip in clips {
             command.arg(format!("{}={}", clip.name, clip.launch_line()));
         }

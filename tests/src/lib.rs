@@ -5,6 +5,7 @@ pub mod anew;
 pub mod backend;
 pub mod camera;
 pub mod clips;
+pub mod faults;
 pub mod frames;
 pub mod media;
 pub mod pictures;

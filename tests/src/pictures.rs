@@ -84,6 +84,24 @@ impl Player {
         Self::start("gst-launch-1.0", &mut command)
     }
 
+    /// GStreamer that is free to give up UDP for TCP, as it is where nobody says otherwise, and
+    /// shows pictures of any size in that of the clip.
+    #[must_use]
+    pub fn gstreamer_choosing(url: &str, over: Over) -> Self {
+        let protocols = match over {
+            Over::Udp => "udp+tcp",
+            Over::Tcp => "tcp",
+        };
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-q", "rtspsrc", &format!("location={url}")]);
+        command.args([&format!("protocols={protocols}"), "latency=200", "!"]);
+        command.args(["application/x-rtp,media=video", "!", "rtph264depay", "!", "h264parse"]);
+        command.args(["!", "avdec_h264", "!", "videoconvert", "!", "videoscale", "!"]);
+        command.arg(format!("video/x-raw,format=GRAY8,width={WIDTH},height={HEIGHT}"));
+        command.args(["!", "fdsink", "fd=1", "sync=false"]);
+        Self::start("gst-launch-1.0", &mut command)
+    }
+
     /// ffmpeg that takes the picture as fast as its timestamps say, and no faster. It does not
     /// read while it waits, so over UDP it needs a large buffer to lose nothing.
     #[must_use]

@@ -1,7 +1,7 @@
 //! A process that is ended, by its own id, when the test is.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const MAX_LINES: usize = 20_000;
 pub struct Process {
     name: String,
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Lines,
     stderr: Lines,
 }
@@ -94,9 +95,30 @@ impl Process {
     /// If it cannot be started.
     #[must_use]
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let (mut this, stdout) = Self::spawn(name, command);
+        let (mut this, stdout) = Self::spawn(name, command.stdin(Stdio::null()));
         this.stdout = stdout.map(Lines::gather).unwrap_or_default();
         this
+    }
+
+    /// Starts a program that is told things on its standard input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_told(name: &str, command: &mut Command) -> Self {
+        let (mut this, stdout) = Self::spawn(name, command.stdin(Stdio::piped()));
+        this.stdout = stdout.map(Lines::gather).unwrap_or_default();
+        this
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// If it was not started to be told anything, or is gone.
+    pub fn tell(&mut self, line: &str) {
+        let Some(stdin) = &mut self.stdin else { panic!("{} takes no input", self.name) };
+        let told = stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\n"));
+        told.unwrap_or_else(|error| panic!("{} cannot be told {line:?}: {error}", self.name));
     }
 
     /// Starts a program whose standard output is no text; `read` has it on a thread of its own.
@@ -109,7 +131,7 @@ impl Process {
         command: &mut Command,
         read: impl FnOnce(ChildStdout) + Send + 'static,
     ) -> Self {
-        let (this, stdout) = Self::spawn(name, command);
+        let (this, stdout) = Self::spawn(name, command.stdin(Stdio::null()));
         if let Some(stdout) = stdout {
             std::thread::spawn(move || read(stdout));
         }
@@ -118,14 +140,13 @@ impl Process {
 
     fn spawn(name: &str, command: &mut Command) -> (Self, Option<ChildStdout>) {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        let stdout = child.stdout.take();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let stderr = child.stderr.take().map(Lines::gather).unwrap_or_default();
-        (Self { name: name.to_owned(), child, stdout: Lines::default(), stderr }, stdout)
+        (Self { name: name.to_owned(), child, stdin, stdout: Lines::default(), stderr }, stdout)
     }
 
     /// What it writes to standard output.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags};
 
 use crate::reader::Over;
+use crate::rtp;
 use crate::sockets::Pair;
 use crate::tally::{Packet, Tally};
 use crate::wait;
@@ -403,6 +404,8 @@ impl RawReader {
                 for _ in 0..TURN {
                     let Ok(length) = socket.recv(&mut datagram) else { break };
                     let data = datagram.get(..length).unwrap_or_default().to_vec();
+                    // While there is no media, reports may come where it would.
+                    let rtcp = rtcp || rtp::is_rtcp(&data);
                     let packet = Packet { track: track.number, rtcp, at: wait::now(), data };
                     self.early.push_back(packet);
                 }

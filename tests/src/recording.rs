@@ -49,16 +49,28 @@ impl Recording {
     /// If ffmpeg or ffprobe cannot be run.
     #[must_use]
     pub fn video_offsets(&self, stream: usize) -> Vec<(f64, f64)> {
+        let offset = |(time, number): (f64, Option<u32>)| {
+            let number = f64::from(number?);
+            Some((time, (time - number / f64::from(FPS)).rem_euclid(REPEATS)))
+        };
+        self.pictures(stream).into_iter().filter_map(offset).collect()
+    }
+
+    /// The pictures of a video stream, by number: when each is shown, in seconds, and which of the
+    /// clip's it is, if that can be read.
+    ///
+    /// # Panics
+    /// If ffmpeg or ffprobe cannot be run.
+    #[must_use]
+    pub fn pictures(&self, stream: usize) -> Vec<(f64, Option<u32>)> {
         let select = format!("v:{stream}");
-        let pictures =
-            self.decoded(&select, &["-fps_mode", "passthrough", "-pix_fmt", "gray"], "rawvideo");
+        let size = format!("scale={WIDTH}:{HEIGHT}");
+        let options = ["-fps_mode", "passthrough", "-vf", &size, "-pix_fmt", "gray"];
+        let pictures = self.decoded(&select, &options, "rawvideo");
         let times = self.frame_times(&select);
         let pictures = pictures.chunks_exact(WIDTH * HEIGHT);
-        let offset = |(gray, time): (&[u8], f64)| {
-            let number = frame_number(gray, WIDTH, HEIGHT)?;
-            Some((time, (time - f64::from(number) / f64::from(FPS)).rem_euclid(REPEATS)))
-        };
-        pictures.zip(times).filter_map(offset).collect()
+        let numbers = pictures.map(|gray| frame_number(gray, WIDTH, HEIGHT));
+        times.into_iter().zip(numbers).collect()
     }
 
     /// The same for the sound, by its pitch.

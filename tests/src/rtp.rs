@@ -107,6 +107,12 @@ pub fn sender_report(bytes: &[u8]) -> Option<SenderReport> {
     })
 }
 
+/// Whether this is RTCP where either may come (RFC 5761, section 4).
+#[must_use]
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
+}
+
 /// Whether a compound packet says goodbye.
 #[must_use]
 pub fn is_bye(bytes: &[u8]) -> bool {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod faults;
 mod fuzz;
 mod test;
 mod tidy;
@@ -35,6 +36,13 @@ const TASKS: &[Task] = &[
                 micro` the hot paths in nanoseconds; `bench framers` depacketizers, framers and \
                 packetizers; `bench --help` tells more",
         run: bench::run,
+    },
+    Task {
+        name: "faults",
+        options: "[--short] [--write] [NAME ..]",
+        about: "what happens to players when something happens to the backend, each fault with its \
+                bound; --write keeps the table in docs/faults.md; `faults --list` names the faults",
+        run: faults::run,
     },
     Task {
         name: "fuzz",

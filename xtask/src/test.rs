@@ -21,9 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tidy::run()?;
     tools::provide()?;
 
-    let programs = ["proxy-server", "test-camera"];
-    let packages = programs.iter().flat_map(|name| ["-p", *name]);
-    step(cargo().args(["build", "--release", "--locked"]).args(packages))?;
+    build_programs()?;
 
     let rest = ["test", "--workspace", "--exclude", INTEGRATION, "--locked"];
     step(with_programs(cargo().args(rest))?)?;
@@ -43,8 +41,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Builds the programs that tests run.
+pub(crate) fn build_programs() -> Result<()> {
+    let programs = ["proxy-server", "test-camera"];
+    let packages = programs.iter().flat_map(|name| ["-p", *name]);
+    step(cargo().args(["build", "--release", "--locked"]).args(packages))
+}
+
 /// Tells the tests where the programs lie that were built for them.
-fn with_programs(command: &mut Command) -> Result<&mut Command> {
+pub(crate) fn with_programs(command: &mut Command) -> Result<&mut Command> {
     let release = target_dir()?.join("release");
     Ok(command
         .env("PROXY_SERVER_BIN", release.join("proxy-server"))
