@@ -31,6 +31,7 @@ pub(crate) fn proxy_options(settings: &Settings) -> ProxyOptions {
         bind,
         rtsp_port: global.rtsp_port,
         workers: global.workers,
+        io_uring: global.io_uring,
         log_budget: global.limits.log_budget,
         server: server_options(settings),
         streams: settings.streams.iter().map(|stream| stream_setup(global, stream)).collect(),

@@ -14,6 +14,14 @@ pub(crate) struct Piece<'a> {
     pub(crate) live: Option<LivePoint>,
 }
 
+impl Piece<'_> {
+    /// Bytes of its packets, without what frames them.
+    pub(crate) fn octets(&self) -> usize {
+        let batch = &self.entry.batch;
+        batch.image().len() - batch.start_of(self.from as usize)
+    }
+}
+
 /// One track over a range of the log, sent before the reader goes on at its cursor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CatchUp {

@@ -12,7 +12,12 @@ use crate::reader::{Context, TcpReader};
 use crate::track::{TrackId, TrackMask};
 
 /// The most readers that one [`TcpSend`] goes to.
-pub const MAX_ALIKE: usize = 16;
+pub const MAX_ALIKE: usize = 128;
+/// The bytes that one [`TcpSend`] comes to for all its readers together, above which it goes to no
+/// more than [`FEW_ALIKE`]: about what a core writes in half a millisecond.
+pub const MAX_ALIKE_BYTES: usize = 1 << 20;
+/// The readers that one [`TcpSend`] goes to however much they get.
+pub const FEW_ALIKE: usize = 16;
 
 /// Who is served next.
 #[derive(Debug)]
@@ -33,7 +38,8 @@ pub struct TcpSend<'a> {
     pub slices: SmallVec<[IoSlice<'a>; MAX_SLICES]>,
     /// The bytes of all slices.
     pub bytes: usize,
-    /// The readers, in the order of their keys, at most [`MAX_ALIKE`].
+    /// The readers, in the order of their keys, at most [`MAX_ALIKE`], and fewer where they get
+    /// much.
     ///
     /// To one whose egress has something pending this must not be written: that goes first, so
     /// that it is to be served by itself.
@@ -63,6 +69,7 @@ impl<A: Copy> Audience<A> {
         let Self { limits, video, log, slots, stats, events, alike, .. } = self;
         alike.to.clear();
         let mut common: Option<(Place, TrackMask)> = None;
+        let mut most = MAX_ALIKE;
         let from = after.map_or(0, |key| key.index as usize + 1);
         for (index, stats) in stats.iter_mut().enumerate().skip(from) {
             let Some(slot) = slots.get_mut(index) else { continue };
@@ -84,9 +91,12 @@ impl<A: Copy> Audience<A> {
             }
             if common.is_none() {
                 common = Some(place);
+                let pieces = reader.pieces(log, limits).take(MAX_SLICES);
+                let bytes: usize = pieces.map(|piece| piece.octets()).sum();
+                most = (MAX_ALIKE_BYTES / bytes.max(1)).clamp(FEW_ALIKE, MAX_ALIKE);
             }
             alike.to.push(key);
-            if alike.to.len() == MAX_ALIKE {
+            if alike.to.len() == most {
                 break;
             }
         }
@@ -141,9 +151,8 @@ impl Alike {
 
     fn add(&mut self, piece: &crate::pieces::Piece<'_>) {
         let batch = &piece.entry.batch;
-        let from = piece.from as usize;
-        self.packets += (batch.len() - from) as u64;
-        self.octets += (batch.image().len() - batch.start_of(from)) as u64;
+        self.packets += (batch.len() - piece.from as usize) as u64;
+        self.octets += piece.octets() as u64;
         self.media += Amount::of(batch, piece.from);
         let last = batch.len().checked_sub(1).and_then(|index| batch.ext_seq(index));
         let Some(last) = last.filter(|_| piece.entry.is_media()) else { return };

@@ -138,6 +138,12 @@ const SERVER: &[Key<Global>] = &[
         option "--workers"
     ),
     key!(
+        io_uring,
+        Rule::Flag,
+        "Whether readers over TCP are served through io_uring where the kernel allows it, which \
+         takes less CPU time."
+    ),
+    key!(
         session_timeout,
         time(10 * SECOND, HOUR),
         "The time without a sign of life that a reader's session is granted. It is ended 5 s later."

@@ -34,6 +34,8 @@ pub struct Global {
     pub bind: Vec<IpAddr>,
     /// Threads that carry streams and readers; 0 = one per core, which is the default.
     pub workers: usize,
+    /// Whether readers over TCP are served through io_uring where that is possible. Default yes.
+    pub io_uring: bool,
     /// How long a reader's session lives without a sign of life, as it is told in `Session`.
     /// Default 60 s.
     pub session_timeout: Duration,
@@ -366,6 +368,7 @@ impl Default for Global {
             rtsp_port: 8554,
             bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             workers: 0,
+            io_uring: true,
             session_timeout: Duration::from_secs(60),
             users: Vec::new(),
             limits: Limits::default(),

@@ -18,6 +18,8 @@ pub struct ProxyOptions {
     pub rtp_port: u16,
     /// Shards, each with a thread of its own. 0: one per core.
     pub workers: usize,
+    /// Whether readers over TCP are served through io_uring where the kernel allows it. Default yes.
+    pub io_uring: bool,
     /// How readers are treated.
     pub server: ServerOptions,
     /// Bytes of answers that may wait for a reader that does not read. Default 256 KiB.
@@ -51,6 +53,7 @@ impl Default for ProxyOptions {
             rtsp_port: 8554,
             rtp_port: 0,
             workers: 0,
+            io_uring: true,
             server: ServerOptions::default(),
             control_bytes: FanOutLimits::default().control_bytes,
             log_budget: 0,

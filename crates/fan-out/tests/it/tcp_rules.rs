@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceFull, FanOutLimits, MAX_ALIKE, ReaderKey, Start, TcpNext, TrackId, TrackMask,
-    Transport, WireBatch,
+    Audience, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES, ReaderKey, Start,
+    TcpNext, TrackId, TrackMask, Transport, WireBatch,
 };
 use rtp_rtcp::ExtSeq;
 use smallvec::smallvec;
@@ -334,6 +334,18 @@ fn alike(stage: &mut Stage, after: Option<ReaderKey>) -> (Vec<ReaderKey>, usize)
         TcpNext::Alike(send) => (send.to.to_vec(), send.bytes),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn fewer_are_served_together_the_more_they_get() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let all: Vec<_> = (0..40).map(|_| stage.join(t0, join()).expect("there is room")).collect();
+    stage.publish(t0, video.batch(t0, 30, 1200));
+    // 36,000 bytes each.
+    assert_eq!(alike(&mut stage, None), (all[..MAX_ALIKE_BYTES / 36_000].to_vec(), 30 * 1204));
+    stage.publish(t0, video.batch(t0, 40, 1200));
+    assert_eq!(alike(&mut stage, None).0, all[..FEW_ALIKE], "they get 84,000 bytes");
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn every_kind_of_value_is_read() {
         rtsp_port = 9554
         bind = "127.0.0.1"
         workers = 0x4
+        io_uring = false
         [limits]
         header_bytes = "8KiB"
         body_bytes = 65_536
@@ -51,6 +52,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(global.rtsp_port, 9554);
     assert_eq!(global.bind, ["127.0.0.1".parse::<std::net::IpAddr>().expect("an address")]);
     assert_eq!(global.workers, 4);
+    assert!(!global.io_uring);
     assert_eq!(global.limits.header_bytes, 8192);
     assert_eq!(global.limits.body_bytes, 65_536);
     assert_eq!(global.limits.first_request, Duration::from_millis(2500));

@@ -81,16 +81,32 @@ impl ConnIo {
         true
     }
 
+    /// Whether the shared bytes of a stream may be written next, as far as is known.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.blocked.get() && !self.egress.borrow().has_pending()
+    }
+
     /// Tries the socket at once.
     pub(super) fn write(&self, slices: &[IoSlice<'_>]) -> Written {
         if self.blocked.get() {
             return Written::Full;
         }
-        let sock = SockRef::from(&self.stream);
         // Not by way of the runtime, whose word on the socket lies in memory that nothing else
         // here touches: while the socket takes all, nobody needs that word.
-        let tried = match send(&sock, slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        let tried = send(&SockRef::from(&self.stream), slices);
+        self.written(tried, slices)
+    }
+
+    /// What a try means, made past the runtime with these slices.
+    pub(super) fn written(&self, tried: io::Result<usize>, slices: &[IoSlice<'_>]) -> Written {
+        let tried = match tried {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                let sock = SockRef::from(&self.stream);
                 self.stream.try_io(Interest::WRITABLE, || send(&sock, slices))
             }
             tried => tried,

@@ -8,6 +8,7 @@ mod backend;
 mod budget;
 mod conn;
 mod home;
+mod many;
 mod pump;
 mod reader;
 mod reports;
@@ -101,6 +102,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
         seat;
     let sockets = sockets::ReaderSockets::new(ports)?;
     let shards = bus.len();
+    let io_uring = options.io_uring;
     let mut server_options = options.server.clone();
     server_options.shard_tag = u8::try_from(me).unwrap_or(u8::MAX);
     let shard = Rc::new_cyclic(|this: &Weak<RefCell<Shard>>| {
@@ -125,7 +127,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             receiver: Receiver::new(),
             backlog: (0..shards).map(|_| VecDeque::new()).collect(),
             local: VecDeque::new(),
-            pump: pump::Pump::default(),
+            pump: pump::Pump::new(io_uring),
             alarm: Rc::new(Alarm::default()),
             lost_on_bus: 0,
             cuts: budget::Cuts::default(),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::conn::{ConnIo, Written};
+use super::many::Many;
 use super::watch::{Seat, Watch};
 use super::{Shard, Shared};
 use crate::clock;
@@ -22,14 +24,17 @@ use crate::udp_tx::SendOutcome;
 const BUDGET: Duration = Duration::from_micros(500);
 /// Readers between two looks at the clock.
 const LOOK: u32 = 16;
+/// Bytes that one reader is written in its turn, if it takes so many: what a reader that joins
+/// catches up on is more, and others have their turns in between.
+const TURN_BYTES: usize = 256 * 1024;
 /// Between two words to the server that a session's connection takes bytes.
 const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Streams with something to write, each with its own place among its readers.
-#[derive(Default)]
 pub(super) struct Pump {
     queue: VecDeque<StreamId>,
     scratch: Vec<u8>,
+    many: Many,
     /// The server has something to say because of a reader that was cut.
     unsettled: bool,
     wake: Rc<Notify>,
@@ -51,6 +56,17 @@ pub(super) enum Round {
 }
 
 impl Pump {
+    /// `at_once`: where the kernel allows it, many readers are written to by one call.
+    pub(super) fn new(at_once: bool) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            scratch: Vec::new(),
+            many: Many::new(at_once),
+            unsettled: false,
+            wake: Rc::new(Notify::new()),
+        }
+    }
+
     pub(super) fn unsettle(&mut self) {
         self.unsettled = true;
     }
@@ -165,13 +181,13 @@ impl Shard {
                 }
             }
         }
-        let Round::Queued { after: mut place, again } = watch.round else { return true };
+        let Round::Queued { after: mut place, mut again } = watch.round else { return true };
         loop {
             let Watch { audience, seats, .. } = watch;
             let step = match audience.tcp_next(now.mono, place) {
                 TcpNext::Done => return true,
                 TcpNext::Single(key) => Step::of(key),
-                TcpNext::Alike(send) => Step::write(now, seats, &send, server),
+                TcpNext::Alike(send) => Step::write(now, seats, &send, server, &mut pump.many),
             };
             let may_have_more = !step.took.is_empty() && audience.tcp_sent(now.mono, &step.took);
             for (index, (key, taken)) in step.to.iter().enumerate() {
@@ -183,7 +199,9 @@ impl Shard {
                 if *taken > 0 && !took_all {
                     audience.consume(now.mono, *key, &mut io.egress.borrow_mut(), *taken);
                 }
-                if write_reader(now, audience, *key, io, &mut pump.scratch) {
+                let turn = write_reader(now, audience, *key, io, &mut pump.scratch);
+                again |= turn.has_more;
+                if turn.took {
                     report_progress(now, seat, io, server);
                 }
             }
@@ -201,10 +219,14 @@ impl Shard {
         for (id, key) in found {
             let Self { watches, pump, server, .. } = self;
             let Some(watch) = watches.get_mut(&id) else { continue };
-            if write_reader(now, &mut watch.audience, key, io, &mut pump.scratch)
+            let turn = write_reader(now, &mut watch.audience, key, io, &mut pump.scratch);
+            if turn.took
                 && let Some(seat) = watch.seated(key)
             {
                 report_progress(now, seat, io, server);
+            }
+            if turn.has_more {
+                self.mark(id);
             }
             self.watch_events(now, id);
         }
@@ -232,16 +254,26 @@ impl Step {
         seats: &[Option<Seat>],
         send: &TcpSend<'_>,
         server: &mut rtsp_server::Server,
+        many: &mut Many,
     ) -> Self {
         let mut step = Self { to: SmallVec::new(), took: SmallVec::new() };
+        let ready = |key| connection(seats, key).filter(|(_, io)| io.is_ready());
+        let mut at_once = many.is_for(send.to.len()).then(|| {
+            let sockets = send.to.iter().filter_map(|key| Some(ready(*key)?.1.stream.as_fd()));
+            let sockets: SmallVec<[BorrowedFd<'_>; MAX_ALIKE]> = sockets.collect();
+            many.send(&sockets, &send.slices)
+        });
         for key in send.to {
             let mut taken = 0;
-            if let Some((seat, io)) = connection(seats, *key)
-                && !io.egress.borrow().has_pending()
-                && let Written::Bytes(n) = io.write(&send.slices)
-            {
-                taken = n;
-                report_progress(now, seat, io, server);
+            if let Some((seat, io)) = ready(*key) {
+                let written = match at_once.as_mut().and_then(Iterator::next) {
+                    Some(tried) => io.written(tried, &send.slices),
+                    None => io.write(&send.slices),
+                };
+                if let Written::Bytes(n) = written {
+                    taken = n;
+                    report_progress(now, seat, io, server);
+                }
             }
             step.to.push((*key, taken));
             step.took.push(taken == send.bytes);
@@ -256,35 +288,50 @@ fn connection(seats: &[Option<Seat>], key: ReaderKey) -> Option<(&Seat, &ConnIo)
     Some((seat, seat.io.as_deref()?))
 }
 
-/// Writes until the socket is full or there is nothing more; says whether it took anything.
+/// What came of one reader's turn.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    /// Whether its socket took anything.
+    took: bool,
+    /// Whether the turn ended with more to write and a socket that may take it.
+    has_more: bool,
+}
+
+/// Writes until the socket is full, there is nothing more, or the turn is over.
 fn write_reader(
     now: Now,
     audience: &mut Audience<SocketAddr>,
     key: ReaderKey,
     io: &ConnIo,
     scratch: &mut Vec<u8>,
-) -> bool {
-    let mut took = false;
+) -> Turn {
+    let mut turn = Turn::default();
     if io.blocked.get() {
         // The lag rules look at readers that are not written to as well.
-        return false;
+        return turn;
     }
     let mut egress = io.egress.borrow_mut();
+    let mut left = TURN_BYTES;
     loop {
         let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
         audience.slices(now.mono, key, &egress, scratch, &mut slices);
         if slices.is_empty() {
-            return took;
+            return turn;
         }
         match io.write(&slices) {
             Written::Bytes(n) => {
                 drop(slices);
-                took = true;
+                turn.took = true;
                 if !audience.consume(now.mono, key, &mut egress, n) {
-                    return took;
+                    return turn;
+                }
+                left = left.saturating_sub(n);
+                if left == 0 {
+                    turn.has_more = true;
+                    return turn;
                 }
             }
-            Written::Full | Written::Broken => return took,
+            Written::Full | Written::Broken => return turn,
         }
     }
 }
