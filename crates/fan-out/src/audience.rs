@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtp_rtcp::ExtSeq;
+use rtp_rtcp::{ExtSeq, RtpTime};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -165,6 +165,23 @@ impl<A: Copy> Audience<A> {
     /// [`MAX_GROUPS`] or more.
     #[must_use = "a reader that did not get in has to be told"]
     pub fn join(&mut self, now: Instant, join: Join<A>) -> Result<ReaderKey, AudienceFull> {
+        self.join_held(now, join, &[])
+    }
+
+    /// The same while the backend is away: with [`Start::Instant`] the tracks named begin as they
+    /// would have when their media ended, and the last of it is shown as these times, which are to
+    /// be those of the present.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Audience::join`].
+    #[must_use = "a reader that did not get in has to be told"]
+    pub fn join_held(
+        &mut self,
+        now: Instant,
+        join: Join<A>,
+        present: &[(TrackId, RtpTime)],
+    ) -> Result<ReaderKey, AudienceFull> {
         let key = ReaderKey { index: self.slots.vacant_key() as u32, generation: self.joined };
         let is_known = match &join.transport {
             Transport::Tcp { .. } => true,
@@ -185,7 +202,7 @@ impl<A: Copy> Audience<A> {
             Transport::Tcp { .. } => None,
             Transport::Udp { group, .. } => Some(*group),
         };
-        let (wait, bursts) = self.begin(now, key, join.start, wanted, group);
+        let (wait, bursts) = self.begin(now, key, (join.start, present), wanted, group);
         let reader = match join.transport {
             Transport::Tcp { channels } => {
                 self.tcp += 1;
@@ -234,7 +251,7 @@ impl<A: Copy> Audience<A> {
         &mut self,
         now: Instant,
         key: ReaderKey,
-        start: Start,
+        (start, present): (Start, &[(TrackId, RtpTime)]),
         mask: TrackMask,
         group: Option<usize>,
     ) -> (TrackMask, SmallVec<[Newest; 1]>) {
@@ -255,7 +272,12 @@ impl<A: Copy> Audience<A> {
             Start::Instant => {
                 let mut refused = None;
                 for track in self.video.intersect(mask).iter() {
-                    match log.instant_unit(now, track, &self.limits) {
+                    let still = present.iter().find(|(of, _)| *of == track);
+                    let unit = match still {
+                        Some((_, at)) => log.still_unit(now, track, *at, &self.limits),
+                        None => log.instant_unit(now, track, &self.limits),
+                    };
+                    match unit {
                         Some(unit) => {
                             wait.remove(track);
                             bursts.push(unit);

@@ -172,7 +172,7 @@ impl<A: Copy> Bursts<A> {
             && burst.run.is_none()
         {
             // Nothing of it has been sent, so live may be later for those who came before.
-            if unit.live.0.ahead_of(burst.live.0) > 0 {
+            if unit.live.is_after(burst.live) {
                 burst.live = unit.live;
                 burst.until = joined;
             }

@@ -22,6 +22,7 @@ use crate::blocked::Blocked;
 use crate::burst::{Bursts, Left};
 use crate::event::DropCause;
 use crate::join::UdpTracks;
+use crate::knocks::{Knocks, Untouched};
 use crate::limits::FanOutLimits;
 use crate::log::{Entry, Log, Newest, Place};
 use crate::seats::{Seat, Seats, Who};
@@ -38,6 +39,7 @@ pub(crate) struct Group<A> {
     greetings: VecDeque<Greeting<A>>,
     chases: Vec<Chase<A>>,
     next_chase: usize,
+    knocks: Knocks<A>,
     bursts: Bursts<A>,
     /// Whether it is the turn of the chases.
     is_chase_turn: bool,
@@ -59,8 +61,8 @@ pub(crate) struct Greeting<A> {
     at: Instant,
     /// The end of the log when it joined.
     joined: u64,
-    /// What is left of it, last one first.
-    reports: Vec<(TrackId, A, Bytes)>,
+    /// What is left of it, last one first, and whether it goes to the RTP port.
+    reports: Vec<(TrackId, A, Bytes, bool)>,
 }
 
 impl<A: Copy> Greeting<A> {
@@ -72,12 +74,16 @@ impl<A: Copy> Greeting<A> {
         joined: u64,
         prologue: Vec<(TrackId, Bytes)>,
     ) -> Self {
-        let address = |track| tracks.iter().find(|&&(of, ..)| of == track).map(|&(.., rtcp)| rtcp);
+        let address = |track| tracks.iter().find(|&&(of, ..)| of == track).copied();
         let reports = prologue
             .into_iter()
             .rev()
             .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
-            .filter_map(|(track, report)| Some((track, address(track)?, report)))
+            .filter_map(|(track, report)| Some((address(track)?, report)))
+            .flat_map(|((track, rtp, rtcp), report)| {
+                let knock = wait.contains(track).then(|| (track, rtp, report.clone(), true));
+                knock.into_iter().chain([(track, rtcp, report, false)])
+            })
             .collect();
         Self { key, tracks, wait, bursts: SmallVec::new(), at, joined, reports }
     }
@@ -99,6 +105,7 @@ impl<A: Copy> Group<A> {
             greetings: VecDeque::new(),
             chases: Vec::new(),
             next_chase: 0,
+            knocks: Knocks::new(),
             bursts: Bursts::new(),
             is_chase_turn: false,
             blocked: Blocked::default(),
@@ -197,6 +204,7 @@ impl<A: Copy> Group<A> {
     /// and so does the place.
     fn unseat(&mut self, key: ReaderKey, log: &Log, goes: impl Fn(TrackId) -> bool) {
         self.offered = None;
+        self.knocks.remove(key, &goes);
         let current = log.get(self.main.place.pos).map(|entry| entry.batch.track());
         for (index, seats) in self.tracks.iter_mut().enumerate() {
             let track = TrackId(index as u8);
@@ -237,6 +245,8 @@ impl<A: Copy> Group<A> {
     /// The log was cleared: everybody goes on with what comes next, video with a key unit.
     pub(crate) fn clear(&mut self, log: &Log, video: TrackMask) {
         self.offered = None;
+        // Who of them had media is not known any more.
+        self.knocks.clear();
         self.main = Sending { place: Place::at(log.end()), ..Sending::default() };
         for greeting in &mut self.greetings {
             greeting.wait = video;
@@ -335,12 +345,15 @@ impl<A: Copy> Group<A> {
 
     /// A reader has had its prologue.
     fn seat(&mut self, greeting: Greeting<A>, log: &Log) {
+        let next = self.main.place.pos + u64::from(!self.main.is_at_border());
         for (track, rtp, rtcp) in greeting.tracks {
             let mut seat = Seat { rtp, rtcp, who: Who { key: greeting.key, last: None } };
             while self.tracks.len() <= track.index() {
                 self.tracks.push(Seats::new());
             }
             let mut waits = greeting.wait.contains(track);
+            let place =
+                Untouched { track, key: greeting.key, rtp, last: log.last_seq_before(track, next) };
             let unit = greeting.bursts.iter().find(|(unit, _)| unit.track == track);
             if let Some((unit, rate)) = unit {
                 // Where the group has yet to come to that unit, it begins there with the others, and
@@ -356,6 +369,7 @@ impl<A: Copy> Group<A> {
                 let begins = begins.and_then(|batch| batch.ext_seq(unit.begins.packet as usize));
                 seat.who.last = begins.and_then(|begins| begins.0.checked_sub(1)).map(ExtSeq);
             }
+            self.knocks.add(place);
             if waits {
                 if let Some(seats) = self.tracks.get_mut(track.index()) {
                     seats.push_waiting(seat);

@@ -126,7 +126,7 @@ impl TcpReader {
         if !self.shed.contains(track) {
             return true;
         }
-        let range = CatchUp { track, place: key, until: self.cursor.pos, burst: None };
+        let range = CatchUp::as_it_is(track, key, self.cursor.pos);
         let bytes = self.lag(cx.now, cx.log).bytes + range.left(cx.log).bytes;
         let oldest = cx.log.get(key.pos).unwrap_or(entry).since;
         let age = cx.now.saturating_duration_since(oldest.max(self.since));
@@ -139,7 +139,7 @@ impl TcpReader {
         self.wait.remove(track);
         self.shed.remove(track);
         if key.pos < self.cursor.pos {
-            let range = CatchUp { track, place: key, until: self.cursor.pos, burst: None };
+            let range = CatchUp::as_it_is(track, key, self.cursor.pos);
             let again = range.left(cx.log);
             self.passed -= again;
             if was_shed {
@@ -194,8 +194,8 @@ impl TcpReader {
         let index = place.packet as usize;
         let before = ExtSeq(batch.ext_seq(index)?.0.checked_sub(1)?);
         let header = RtpHeader::parse(batch.packet(index)).ok()?;
-        let burst = self.catch_up.and_then(|range| range.burst);
-        let time = burst.map_or(header.timestamp, |burst| burst.live.map(header.timestamp));
+        let live = self.catch_up.and_then(|range| range.live());
+        let time = live.map_or(header.timestamp, |live| live.map(header.timestamp));
         let packet = padding_packet(header.payload_type, before.seq(), time, header.ssrc);
         let mut frame = PaddingFrame::new();
         frame.extend_from_slice(&frame_header(

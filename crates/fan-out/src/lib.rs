@@ -37,6 +37,7 @@ mod egress;
 mod event;
 mod group;
 mod join;
+mod knocks;
 mod lag;
 mod limits;
 mod live_point;

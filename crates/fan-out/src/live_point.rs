@@ -9,7 +9,11 @@ use rtp_rtcp::{RtpHeader, RtpTime};
 
 /// The instant, in a track's timestamps, that a catch-up leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct LivePoint(pub(crate) RtpTime);
+pub(crate) struct LivePoint {
+    at: RtpTime,
+    /// What it is shown as: a later time where nothing has come for a while.
+    shown: RtpTime,
+}
 
 /// The timestamps of the packets of one batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,12 +50,21 @@ const MAX_REORDER: u32 = 450_000;
 const TIMESTAMP: std::ops::Range<usize> = 4..8;
 
 impl LivePoint {
+    pub(crate) const fn at(at: RtpTime) -> Self {
+        Self { at, shown: at }
+    }
+
     /// Before live: as far before as it was, divided; else as it is.
     pub(crate) fn map(self, time: RtpTime) -> RtpTime {
-        match u32::try_from(self.0.ahead_of(time)) {
-            Ok(behind) => self.0.plus((behind / COMPRESSION).wrapping_neg()),
+        match u32::try_from(self.at.ahead_of(time)) {
+            Ok(behind) => self.shown.plus((behind / COMPRESSION).wrapping_neg()),
             Err(_) => time,
         }
+    }
+
+    /// Whether what it leads to is shown later than what another does.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        self.shown.ahead_of(other.shown) > 0
     }
 
     /// Writes the mapped timestamp into a copy of a packet.
@@ -128,7 +141,14 @@ impl Clock {
         if self.units < 2 {
             depth = depth.max(newest.ahead_of(self.previous).unsigned_abs());
         }
-        Some(LivePoint(newest.plus(depth.wrapping_neg())))
+        Some(LivePoint::at(newest.plus(depth.wrapping_neg())))
+    }
+
+    /// The live point while nothing comes: all that came is before it, and shown up to `present`.
+    pub(crate) fn still(&self, present: RtpTime) -> Option<LivePoint> {
+        let at = self.newest?;
+        let is_later = present.ahead_of(at) > 0;
+        Some(LivePoint { at, shown: if is_later { present } else { at } })
     }
 }
 
@@ -147,7 +167,7 @@ mod tests {
     fn live(batches: &[&[u32]]) -> u32 {
         let mut clock = Clock { units: 2, ..Clock::default() };
         batches.iter().for_each(|batch| clock.append(times(batch)));
-        clock.live().expect("something was appended").0.0
+        clock.live().expect("something was appended").at.0
     }
 
     #[test]
@@ -170,10 +190,10 @@ mod tests {
         clock.append(times(&[0, 10_800, 3600, 7200]));
         clock.begin_unit();
         clock.append(times(&[21_600]));
-        assert_eq!(clock.live(), Some(LivePoint(RtpTime(14_400))));
+        assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(14_400))));
         clock.begin_unit();
         clock.append(times(&[25_200]));
-        assert_eq!(clock.live(), Some(LivePoint(RtpTime(25_200))));
+        assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(25_200))));
     }
 
     #[test]
@@ -184,11 +204,11 @@ mod tests {
             let mut clock = Clock::default();
             clock.begin_unit();
             batches.iter().for_each(|batch| clock.append(times(batch)));
-            assert_eq!(clock.live(), Some(LivePoint(RtpTime(0))));
+            assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(0))));
             clock.append(times(&[3600, 7200, 21_600]));
-            assert_eq!(clock.live(), Some(LivePoint(RtpTime(10_800))));
+            assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(10_800))));
             clock.begin_unit();
-            assert_eq!(clock.live(), Some(LivePoint(RtpTime(14_400))));
+            assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(14_400))));
         }
     }
 
@@ -201,15 +221,20 @@ mod tests {
         clock.clear();
         assert_eq!(clock.live(), None);
         clock.append(times(&[999_000]));
-        assert_eq!(clock.live(), Some(LivePoint(RtpTime(999_000))));
+        assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(999_000))));
     }
 
     #[test]
     fn pictures_before_live_come_a_fortieth_as_far_apart() {
-        let live = LivePoint(RtpTime(100));
+        let live = LivePoint::at(RtpTime(100));
         assert_eq!(live.map(RtpTime(100)), RtpTime(100));
         assert_eq!(live.map(RtpTime(3700)), RtpTime(3700));
         assert_eq!(live.map(RtpTime(60)), RtpTime(99));
+        // Shown as something later.
+        let still = LivePoint { at: RtpTime(100), shown: RtpTime(9_100) };
+        assert_eq!(still.map(RtpTime(100)), RtpTime(9_100));
+        assert_eq!(still.map(RtpTime(60)), RtpTime(9_099));
+        assert_eq!(still.map(RtpTime(9_200)), RtpTime(9_200));
         // Through the wrap.
         assert_eq!(
             live.map(RtpTime(100_u32.wrapping_sub(7200))),
@@ -220,7 +245,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_map_keeps_the_order(live: u32, times in prop::collection::vec(-1_000_000_i32..1_000_000, 2..20)) {
-            let point = LivePoint(RtpTime(live));
+            let point = LivePoint::at(RtpTime(live));
             let at = |offset: i32| RtpTime(live.wrapping_add_signed(offset));
             for pair in times.windows(2) {
                 let (low, high) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
@@ -253,7 +278,7 @@ mod tests {
                 }
             }
             batch.into_iter().for_each(|batch| clock.append(batch));
-            prop_assert_eq!(clock.live(), Some(LivePoint(RtpTime(newest.wrapping_sub(depth)))));
+            prop_assert_eq!(clock.live(), Some(LivePoint::at(RtpTime(newest.wrapping_sub(depth)))));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtp_rtcp::ExtSeq;
+use rtp_rtcp::{ExtSeq, RtpTime};
 
 use crate::batch::{EntryKind, WireBatch};
 use crate::limits::FanOutLimits;
@@ -113,6 +113,8 @@ struct TrackState {
     /// Those before it that readers may begin with while it is young, oldest first.
     older: [Option<Key>; OLDER_KEYS],
     clock: Clock,
+    /// When the newest packet came.
+    at: Option<Instant>,
 }
 
 /// A key unit in the log.
@@ -246,6 +248,17 @@ impl Log {
         self.tracks.get(track.index())?.last
     }
 
+    /// The last number of `track` before the entry at `pos`.
+    pub(crate) fn last_seq_before(&self, track: TrackId, pos: u64) -> Option<ExtSeq> {
+        let later = (pos..self.end()).filter_map(|pos| self.get(pos));
+        let mut later = later.filter(|entry| entry.is_media() && entry.batch.track() == track);
+        match later.next() {
+            None => self.last_seq(track),
+            Some(entry) if entry.step == 0 => None,
+            Some(entry) => Some(ExtSeq(entry.batch.ext_seq(0)?.0.saturating_sub(entry.step))),
+        }
+    }
+
     /// Where the newest key unit of `track` begins, if it is in the log.
     pub(crate) fn newest_key(&self, track: TrackId) -> Option<Place> {
         Some(self.tracks.get(track.index())?.key?.begins)
@@ -267,6 +280,21 @@ impl Log {
     ) -> Option<Newest> {
         let state = self.tracks.get(track.index())?;
         self.unit(now, track, state, state.instant_key(now, limits)?)
+    }
+
+    /// The same for a track whose backend is away, as it was when media ended: what it leads to is
+    /// shown as the time `present`.
+    pub(crate) fn still_unit(
+        &self,
+        now: Instant,
+        track: TrackId,
+        present: RtpTime,
+        limits: &FanOutLimits,
+    ) -> Option<Newest> {
+        let state = self.tracks.get(track.index())?;
+        let now = state.media_ended(now);
+        let unit = self.unit(now, track, state, state.instant_key(now, limits)?)?;
+        Some(Newest { live: state.clock.still(present)?, ..unit })
     }
 
     fn unit(&self, now: Instant, track: TrackId, state: &TrackState, key: Key) -> Option<Newest> {
@@ -312,6 +340,7 @@ impl Log {
                     state.appended += Amount::of(batch, 0);
                     entry.step = state.last.map_or(0, |before| first.0.saturating_sub(before.0));
                     state.last = state.last.max(Some(last));
+                    state.at = Some(batch.at());
                     if let Some(times) = batch.times {
                         state.clock.append(times);
                     }
@@ -400,7 +429,7 @@ impl Log {
         let mut oldest = None;
         let mut is_open = false;
         for state in video.iter().filter_map(|track| self.tracks.get(track.index())) {
-            match state.instant_key(now, limits).or(state.key) {
+            match state.instant_key(state.media_ended(now), limits).or(state.key) {
                 Some(Key { begins, .. }) => {
                     oldest = Some(oldest.map_or(begins, |other: Place| other.min(begins)));
                 }
@@ -477,6 +506,11 @@ impl TrackState {
         if let Some(free) = self.older.get_mut(place) {
             *free = Some(key);
         }
+    }
+
+    /// `now`, or when the newest packet came.
+    fn media_ended(&self, now: Instant) -> Instant {
+        self.at.map_or(now, |at| at.min(now))
     }
 
     fn drop_oldest(&mut self) {

@@ -1,5 +1,7 @@
 //! A walk over what one TCP reader gets next, which decides nothing.
 
+use rtp_rtcp::RtpTime;
+
 use crate::live_point::LivePoint;
 use crate::log::{Amount, Entry, Log, Newest, Place};
 use crate::track::{TrackId, TrackMask};
@@ -30,17 +32,12 @@ pub(crate) struct CatchUp {
     pub(crate) place: Place,
     /// The first position that is not part of it.
     pub(crate) until: u64,
-    /// If it brings a reader that just joined to live; else it is as live as the rest.
-    pub(crate) burst: Option<Burst>,
-}
-
-/// What makes a catch-up one of a reader that just joined.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Burst {
-    /// What its timestamps are mapped onto.
-    pub(crate) live: LivePoint,
-    /// The packets that are left of it: these are not lag.
-    pub(crate) left: u32,
+    /// Whether it brings a reader that just joined to live; else it is as live as the rest.
+    pub(crate) is_burst: bool,
+    /// What the timestamps of a burst are mapped onto.
+    live: LivePoint,
+    /// The packets that are left of a burst: these are not lag.
+    left_of_burst: u32,
 }
 
 /// The pieces a reader gets next, up to the first one that asks for a decision: a key unit on a
@@ -110,7 +107,7 @@ impl<'l> Iterator for Pieces<'l> {
 impl<'l> Pieces<'l> {
     /// The next piece, if it is not of the shared bytes because its timestamps are mapped.
     pub(crate) fn next_of_burst(&mut self) -> Option<Piece<'l>> {
-        let range = self.catch_up.filter(|range| range.burst.is_some())?;
+        let range = self.catch_up.filter(|range| range.is_burst)?;
         range.peek(self.log)?;
         self.next()
     }
@@ -119,8 +116,35 @@ impl<'l> Pieces<'l> {
 impl CatchUp {
     /// Brings a reader that joins when the log ends at `until` to live.
     pub(crate) const fn to_live(unit: &Newest, until: u64) -> Self {
-        let burst = Some(Burst { live: unit.live, left: unit.left.packets as u32 });
-        Self { track: unit.track, place: unit.begins, until, burst }
+        Self {
+            track: unit.track,
+            place: unit.begins,
+            until,
+            is_burst: true,
+            live: unit.live,
+            left_of_burst: unit.left.packets as u32,
+        }
+    }
+
+    /// Gives a reader a range of a track as it is.
+    pub(crate) const fn as_it_is(track: TrackId, place: Place, until: u64) -> Self {
+        let live = LivePoint::at(RtpTime(0));
+        Self { track, place, until, is_burst: false, live, left_of_burst: 0 }
+    }
+
+    /// What the timestamps are mapped onto, if they are.
+    pub(crate) fn live(&self) -> Option<LivePoint> {
+        self.is_burst.then_some(self.live)
+    }
+
+    /// The packets that are left of it and are not lag.
+    pub(crate) const fn left_of_burst(&self) -> u32 {
+        self.left_of_burst
+    }
+
+    /// So many packets of a burst went out.
+    pub(crate) const fn take(&mut self, packets: u32) {
+        self.left_of_burst = self.left_of_burst.saturating_sub(packets);
     }
 
     /// The next piece of it, which it then has passed.
@@ -130,7 +154,7 @@ impl CatchUp {
             let entry = log.get(at.pos)?;
             self.place = Place::at(at.pos + 1);
             if entry.is_media() && entry.batch.track() == self.track {
-                let live = self.burst.map(|burst| burst.live);
+                let live = self.live();
                 return Some(Piece { entry, pos: at.pos, from: at.packet, live });
             }
         }

@@ -136,7 +136,7 @@ impl TcpReader {
     /// The oldest position it needs for a burst, if it has been at it for no longer than it may.
     pub(crate) fn needs_for_burst(&self, now: Instant, limits: &FanOutLimits) -> Option<u64> {
         let is_young = now.saturating_duration_since(self.since) <= limits.instant_max_age;
-        let burst = self.catch_up.filter(|range| range.burst.is_some() && is_young);
+        let burst = self.catch_up.filter(|range| range.is_burst && is_young);
         burst.map(|_| self.needs())
     }
 
@@ -152,8 +152,7 @@ impl TcpReader {
 
     /// It goes on at the cursor; returns the packets left of bursts, which `passed` does not know.
     pub(crate) fn give_up_catch_ups(&mut self) -> u64 {
-        let bursts = self.catch_ups().filter_map(|range| range.burst);
-        let left = bursts.map(|burst| u64::from(burst.left)).sum();
+        let left = self.catch_ups().map(|range| u64::from(range.left_of_burst())).sum();
         self.catch_up = None;
         self.later.clear();
         left
@@ -221,7 +220,7 @@ impl TcpReader {
             self.next_catch_up();
         }
         self.pads = false;
-        let counted = self.catch_up.filter(|range| range.burst.is_none());
+        let counted = self.catch_up.filter(|range| !range.is_burst);
         let ahead = counted.map_or_else(Amount::default, |range| range.left(cx.log));
         self.passed = cx.log.appended(kept).minus(self.ahead_of(cx.log, self.cursor)).minus(ahead);
     }
@@ -306,8 +305,8 @@ impl TcpReader {
         if piece.entry.is_media() {
             let amount = Amount { bytes, packets };
             let range = self.catch_up.as_mut().filter(|_| piece.live.is_some());
-            match range.and_then(|range| range.burst.as_mut()) {
-                Some(burst) => burst.left = burst.left.saturating_sub(packets as u32),
+            match range.filter(|range| range.is_burst) {
+                Some(burst) => burst.take(packets as u32),
                 None => self.passed += amount,
             }
             if let (Some(last), Some(sent)) = (

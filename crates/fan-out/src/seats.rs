@@ -53,6 +53,11 @@ impl<A: Copy> Seats<A> {
         self.live < self.who.len()
     }
 
+    /// Whether a reader is here that waits for a key unit.
+    pub(crate) fn waits(&self, key: ReaderKey) -> bool {
+        self.who.get(self.live..).is_some_and(|all| all.iter().any(|who| who.key == key))
+    }
+
     pub(crate) fn who(&self) -> &[Who] {
         &self.who
     }

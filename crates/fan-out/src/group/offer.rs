@@ -25,6 +25,8 @@ enum Side {
     Greeting,
     Chase(usize),
     Burst(BurstOffer),
+    /// A report to readers that have had nothing on their RTP ports.
+    Knock,
 }
 
 impl<A: Copy> Group<A> {
@@ -32,7 +34,8 @@ impl<A: Copy> Group<A> {
     pub(crate) fn offer(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
         // A reader gets what was published after it joined: it has to be seated before that goes
         // out.
-        if let Some((.., report)) = self.greetings.front().and_then(|first| first.reports.last()) {
+        let first = self.greetings.front();
+        if let Some((_, _, report, _)) = first.and_then(|first| first.reports.last()) {
             let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
             return Some(Offer { side: Side::Greeting, count: 1, run });
         }
@@ -79,6 +82,14 @@ impl<A: Copy> Group<A> {
                 self.start_waiting(now, shared, entry);
             }
             let seats = self.tracks.get(entry.batch.track().index());
+            if !self.knocks.is_empty() && !entry.is_media() && self.main.is_at_border() {
+                let count = self.knocks.due(self.main.place.pos, entry, seats, shared.log);
+                if count > 0 {
+                    let bytes = entry.batch.image().len();
+                    let run = Run { packets: 0..1, bytes: 0..bytes, segment: bytes };
+                    return Some(Offer { side: Side::Knock, count, run });
+                }
+            }
             let late = Lateness { now, blocked: &self.blocked };
             let run = self.main.next_run(late, shared, seats, entry, entry.since, segments);
             if let Some((run, count)) = run {
@@ -164,9 +175,9 @@ impl<A: Copy> Group<A> {
         let offer = self.offered.as_ref()?;
         let (sending, seats) = match offer.side {
             Side::Greeting => {
-                let (_, to, report) = self.greetings.front()?.reports.last()?;
+                let (_, to, report, knocks) = self.greetings.front()?.reports.last()?;
                 let to = std::slice::from_ref(to);
-                return Some(UdpSend { payload: report, segment: None, rtcp: true, to });
+                return Some(UdpSend { payload: report, segment: None, rtcp: !knocks, to });
             }
             Side::Main => {
                 let track = log.get(self.main.place.pos)?.batch.track();
@@ -177,6 +188,11 @@ impl<A: Copy> Group<A> {
                 (&chase.sending, &chase.seats)
             }
             Side::Burst(offer) => return self.bursts.lend(&offer, log, scratch),
+            Side::Knock => {
+                let payload = log.get(self.main.place.pos)?.batch.image();
+                let to = self.knocks.to(offer.count);
+                return Some(UdpSend { payload, segment: None, rtcp: false, to });
+            }
         };
         let batch = &log.get(sending.place.pos)?.batch;
         let to = seats.addresses(batch.kind()).get(sending.done..sending.done + offer.count)?;
@@ -210,13 +226,15 @@ impl<A: Copy> Group<A> {
         if sent + failed == 0 {
             return;
         }
-        self.is_chase_turn = offer.side == Side::Main;
+        self.is_chase_turn = matches!(offer.side, Side::Main | Side::Knock);
         match offer.side {
             Side::Greeting => {
                 let Some(first) = self.greetings.front_mut() else { return };
-                let who = [Who { key: first.key, last: None }];
-                shared.count(&who, (sent, failed), &offer.run, 0);
-                first.reports.pop();
+                let is_knock = first.reports.pop().is_some_and(|(.., knocks)| knocks);
+                if !is_knock {
+                    let who = [Who { key: first.key, last: None }];
+                    shared.count(&who, (sent, failed), &offer.run, 0);
+                }
                 if first.reports.is_empty()
                     && let Some(greeting) = self.greetings.pop_front()
                 {
@@ -224,6 +242,7 @@ impl<A: Copy> Group<A> {
                 }
             }
             Side::Burst(_) => {}
+            Side::Knock => self.knocks.sent(sent + failed),
             Side::Main => {
                 let Some(entry) = shared.log.get(self.main.place.pos) else { return };
                 if let Some(seats) = self.tracks.get(entry.batch.track().index()) {

@@ -1,6 +1,7 @@
 //! What readers get, rule by rule and against a model.
 
 mod batches;
+mod held;
 mod instant;
 mod kept_tracks;
 mod log_bounds;

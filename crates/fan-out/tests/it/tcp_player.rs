@@ -99,9 +99,18 @@ pub(crate) fn tcp(tracks: TrackMask, start: Start) -> Join<u32> {
 
 impl Player {
     pub(crate) fn join(stage: &mut Stage, now: Instant, join: Join<u32>) -> Self {
+        Self::join_held(stage, now, join, &[])
+    }
+
+    pub(crate) fn join_held(
+        stage: &mut Stage,
+        now: Instant,
+        join: Join<u32>,
+        present: &[(TrackId, RtpTime)],
+    ) -> Self {
         let start = join.start;
         Self {
-            key: stage.join(now, join).expect("there is room"),
+            key: stage.join_held(now, join, present).expect("there is room"),
             egress: Egress::new(1 << 20),
             scratch: Vec::new(),
             wire: Vec::new(),

@@ -15,7 +15,7 @@ use rtp_rtcp::{ExtSeq, RtpTime};
 
 use crate::source::{Source, check_live, check_mapping, identify_timed, ms, origin, report, time};
 use crate::tcp_player::{Stage, events};
-use crate::udp_players::{address, udp};
+use crate::udp_players::{address, is_report, udp};
 
 /// Two video tracks and one audio track.
 const TRACKS: u8 = 3;
@@ -241,6 +241,10 @@ impl World {
             assert!(track.is_some(), "a track that was given up");
             let mailbox = self.mail.entry(*to).or_default();
             for datagram in send.payload.chunks(size) {
+                if !send.rtcp && is_report(datagram) {
+                    assert!(mailbox.numbers.is_empty(), "a report beside media");
+                    continue;
+                }
                 if index == sent {
                     mailbox.refused += 1;
                 } else if send.rtcp {

@@ -31,6 +31,13 @@ pub(crate) fn udp(reader: u32, group: usize, tracks: TrackMask, start: Start) ->
 #[derive(Default, Debug)]
 pub(crate) struct Net {
     pub(crate) arrived: BTreeMap<u32, Vec<Vec<u8>>>,
+    /// Reports that arrived at destinations of media.
+    pub(crate) knocks: BTreeMap<u32, Vec<Vec<u8>>>,
+}
+
+/// Whether a datagram is a report rather than media.
+pub(crate) fn is_report(datagram: &[u8]) -> bool {
+    datagram.get(1) == Some(&200)
 }
 
 impl Net {
@@ -55,7 +62,9 @@ impl Net {
         assert!(datagrams.len() <= 64);
         for to in to.iter().take(sent) {
             assert_eq!(to % 2 == 1, send.rtcp);
-            self.arrived.entry(*to).or_default().extend(datagrams.iter().cloned());
+            let knocks = !send.rtcp && is_report(send.payload);
+            let place = if knocks { &mut self.knocks } else { &mut self.arrived };
+            place.entry(*to).or_default().extend(datagrams.iter().cloned());
         }
         match (sent, failed) {
             (0, false) => stage.udp_blocked(now, group),
@@ -96,7 +105,15 @@ impl Net {
 
     /// The reports that arrived at a reader's track.
     pub(crate) fn reports(&self, reader: u32, track: TrackId) -> Vec<String> {
-        let datagrams = self.arrived.get(&address(reader, track, true));
+        Self::named(self.arrived.get(&address(reader, track, true)))
+    }
+
+    /// The reports that arrived where a reader's media does.
+    pub(crate) fn knocks(&self, reader: u32, track: TrackId) -> Vec<String> {
+        Self::named(self.knocks.get(&address(reader, track, false)))
+    }
+
+    fn named(datagrams: Option<&Vec<Vec<u8>>>) -> Vec<String> {
         datagrams
             .into_iter()
             .flatten()

@@ -114,7 +114,7 @@ impl World {
         if !holds {
             options = closing(options);
         }
-        options.hold_picture = seed % 2 == 0;
+        options.hold_picture = seed.is_multiple_of(2);
         options.max_waiting = MAX_WAITING;
         options.answer_deadline = secs(5);
         Self {
