@@ -229,6 +229,14 @@ fn log(stream: &str, event: StreamEvent) {
             let retry = format!("{:.1} s", retry_in.as_secs_f64());
             tracing::warn!(%stream, %why, next_attempt_in = %retry, "backend not available");
         }
+        StreamEvent::Held { readers, at_most } => {
+            let at_most = format!("{:.0} s", at_most.as_secs_f64());
+            tracing::warn!(%stream, readers, %at_most, "readers wait for the backend to come back");
+        }
+        StreamEvent::Resumed { after } => {
+            let after = format!("{:.1} s", after.as_secs_f64());
+            tracing::info!(%stream, %after, "the stream goes on");
+        }
         StreamEvent::Playing => tracing::debug!(%stream, "backend is playing"),
         StreamEvent::Paused => tracing::debug!(%stream, "backend is paused: nobody is watching"),
         StreamEvent::TrackEnded { track } => {

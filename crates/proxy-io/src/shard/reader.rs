@@ -315,6 +315,8 @@ impl Shard {
         }
         let prologue: Vec<(TrackId, Bytes)> =
             welcome.tracks.iter().map(|t| (t.track, t.report.clone())).collect();
+        let present: SmallVec<[_; 2]> =
+            welcome.tracks.iter().filter_map(|t| Some((t.track, t.live?))).collect();
         let interleaved = state.transports.iter().any(|(_, t)| t.is_interleaved());
         let transport = if interleaved {
             Transport::Tcp { channels: channels(&state.transports) }
@@ -330,7 +332,8 @@ impl Shard {
         }
         let io = self.conns.get(&conn).map(|c| std::rc::Rc::clone(&c.io));
         let Some(watch) = self.watches.get_mut(&entry.id) else { return };
-        match watch.audience.join(now.mono, Join { transport, tracks, start, prologue }) {
+        let join = Join { transport, tracks, start, prologue };
+        match watch.audience.join_held(now.mono, join, &present) {
             Ok(key) => {
                 watch.seat(key, session, interleaved.then_some(io).flatten());
                 self.ledger.joined(self.me);
@@ -442,7 +445,7 @@ impl Shard {
     fn end_readers(&mut self, now: Now, id: StreamId, why: &Arc<str>) {
         let Some(watch) = self.watches.get(&id) else { return };
         let name = Arc::clone(&watch.name);
-        tracing::warn!(stream = %name, %why, "all readers ended: the backend is gone");
+        tracing::warn!(stream = %name, %why, "all readers ended: there is nothing for them to go on with");
         self.server.end_stream(now.mono, &name, EndReason::StreamLost);
     }
 }
