@@ -19,7 +19,7 @@ use test_camera::Stamp;
 
 use crate::options::{BareOptions, Calls, Over};
 use crate::recording::{Batch, Mark, RTP_HEADER, Recording};
-use crate::send::{TcpSender, UdpSender};
+use crate::send::{TcpSender, TcpSenders, UdpSender};
 use crate::wire::{self, Item};
 
 /// Who has asked for media of a stream.
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
     }
     let streams = recording.streams.len();
     let mut turns = due(&recording, options.over);
-    let mut sender = UdpSender::new()?;
+    let (mut sender, mut tcp) = (UdpSender::new()?, TcpSenders::new());
 
     let all: Vec<Destinations> = (0..streams).map(|_| Destinations::default()).collect();
     let destinations = Arc::new(Mutex::new(all));
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
             let mut all = destinations.lock();
             let Some(to) = all.get_mut(one.stream) else { continue };
             match options.calls {
-                Calls::Batches | Calls::Frames => one.image.send(&mut sender, to)?,
+                Calls::Batches | Calls::Frames => one.image.send(&mut sender, &mut tcp, to)?,
                 Calls::Packets => one.image.send_singly(&sender, to)?,
             }
         }
@@ -180,12 +180,17 @@ impl Image {
         }
     }
 
-    fn send(&self, sender: &mut UdpSender, to: &mut Destinations) -> Result<()> {
+    fn send(
+        &self,
+        sender: &mut UdpSender,
+        tcp: &mut TcpSenders,
+        to: &mut Destinations,
+    ) -> Result<()> {
         for (bytes, segment) in &self.runs {
             let bytes = self.bytes.get(bytes.clone()).unwrap_or_default();
             sender.send(bytes, *segment, &to.udp)?;
         }
-        to.tcp.retain_mut(|reader| reader.send(&self.bytes));
+        tcp.send(&self.bytes, &mut to.tcp);
         Ok(())
     }
 

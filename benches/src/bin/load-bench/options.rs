@@ -28,7 +28,7 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
   --prove       measures the bare loop against a system call per packet in every pair
   --joined      readers take joined datagrams (GRO)
   --accept      makes the ratios of this run the ones that others are compared with
-  --reach       fails where what is to be reached is not
+  --reach       fails where what is to be reached is not, or was not measured
   --json        writes all figures to a file
   --plots       draws the plots and writes the tables that the documentation shows
   --list        names the cases

@@ -15,17 +15,24 @@ pub(crate) struct Row {
     /// What is looked at, with its unit.
     pub(crate) what: &'static str,
     pub(crate) wanted: f64,
-    pub(crate) got: f64,
+    /// `None` where there is no figure.
+    pub(crate) got: Option<f64>,
     pub(crate) is_ceiling: bool,
+    /// Never without a figure.
     pub(crate) met: bool,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { case, what, wanted, got, .. } = self;
-        let verdict = if self.met { "met" } else { "NOT MET" };
         let sign = if self.is_ceiling { "<=" } else { ">=" };
-        write!(f, "{verdict:<7}  {case:<26} {what}: {got:.2}, wanted {sign} {wanted:.2}")
+        let verdict = if self.met { "met" } else { "NOT MET" };
+        match got {
+            Some(got) => {
+                write!(f, "{verdict:<12}  {case:<26} {what}: {got:.2}, wanted {sign} {wanted:.2}")
+            }
+            None => write!(f, "NOT MEASURED  {case:<26} {what}: wanted {sign} {wanted:.2}"),
+        }
     }
 }
 
@@ -94,17 +101,19 @@ fn limit(outcome: &Outcome, to: &mut Demands<'_>) {
 }
 
 fn joins(outcome: &Outcome, joining: usize, to: &mut Demands<'_>) {
-    let Some(pair) = outcome.pairs.first() else { return };
-    let Some(joins) = pair.proxy.joins else { return };
+    let pair = outcome.pairs.first();
+    let joins = pair.and_then(|pair| pair.proxy.joins);
+    let first_key = joins.map(|joins| joins.first_key);
     if joining == 20 {
-        to.below("first key frame p50, ms", 25.0, Some(joins.first_key.p50));
-        to.below("first key frame p99, ms", 50.0, Some(joins.first_key.p99));
+        to.below("first key frame p50, ms", 25.0, first_key.map(|first| first.p50));
+        to.below("first key frame p99, ms", 50.0, first_key.map(|first| first.p99));
     } else {
-        let bare = pair.whole_frames.as_ref().map(|bare| bare.key_to_all.p50);
-        let above = bare.map(|bare| joins.first_key.p99 - bare);
+        let bare = pair.and_then(|pair| pair.whole_frames.as_ref());
+        let bare = bare.map(|bare| bare.key_to_all.p50);
+        let above = first_key.zip(bare).map(|(first, bare)| first.p99 - bare);
         to.below("first key frame p99 above the bare loop's, ms", 50.0, above);
     }
-    to.below("packets lost while joining", 0.0, Some(joins.lost as f64));
+    to.below("packets lost while joining", 0.0, joins.map(|joins| joins.lost as f64));
 }
 
 fn memory(outcome: &Outcome, to: &mut Demands<'_>) {
@@ -147,8 +156,9 @@ impl Demands<'_> {
     }
 
     fn add(&mut self, what: &'static str, wanted: f64, got: Option<f64>, is_ceiling: bool) {
-        let Some(got) = got else { return };
-        let met = if is_ceiling { got <= wanted } else { got >= wanted };
+        // A figure that is none is worth as little as one that is missing.
+        let got = got.filter(|got| got.is_finite());
+        let met = got.is_some_and(|got| if is_ceiling { got <= wanted } else { got >= wanted });
         let case = self.case.to_owned();
         self.rows.push(Row { case, what, wanted, got, is_ceiling, met });
     }
@@ -208,8 +218,20 @@ mod tests {
         bare.key_to_all.p50 = 35.0;
         let pair = Pair { whole_frames: Some(bare), ..Pair::of(proxy) };
         let rows = rows(&[outcome("join-500-beside-1-udp-burst", pair)]);
-        assert_eq!((rows[0].got, rows[0].met), (45.0, true));
+        assert_eq!((rows[0].got, rows[0].met), (Some(45.0), true));
         assert!(rows[0].to_string().starts_with("met "));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_met() {
+        let names = ["1x100-udp-burst", "50x2-tcp-burst", "join-20-beside-50-udp-burst"];
+        // No bare loop beside it, and nobody joined.
+        for (name, missing) in names.into_iter().zip([4, 1, 3]) {
+            let rows = rows(&[outcome(name, Pair::of(measured(95)))]);
+            let missed = rows.iter().filter(|row| row.to_string().starts_with("NOT MEASURED"));
+            assert_eq!(missed.count(), missing, "{name}");
+            assert!(!rows.iter().any(|row| row.met));
+        }
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::io::{self, IoSlice, Write as _};
 use std::net::{TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use ring_io::Ring;
 
 /// Messages of one call.
 const MESSAGES: usize = 64;
@@ -78,6 +79,45 @@ impl UdpSender {
     }
 }
 
+/// The same bytes to many connections: by one system call, where the kernel allows that and it is
+/// cheaper than one for each.
+#[derive(Debug)]
+pub(crate) struct TcpSenders {
+    ring: Option<Ring>,
+    results: Vec<io::Result<usize>>,
+}
+
+/// Connections of one call.
+const CONNECTIONS: u32 = 512;
+/// With fewer a call for each costs no more.
+const MANY: usize = 8;
+
+impl TcpSenders {
+    pub(crate) fn new() -> Self {
+        Self { ring: Ring::new(CONNECTIONS).ok(), results: Vec::new() }
+    }
+
+    /// Sends whole frames; lets go of those that are gone.
+    pub(crate) fn send(&mut self, bytes: &[u8], to: &mut Vec<TcpSender>) {
+        self.results.clear();
+        if to.len() >= MANY
+            && let Some(ring) = &mut self.ring
+            && to.iter().all(|reader| reader.rest.is_empty())
+        {
+            let sockets: Vec<_> = to.iter().map(|reader| reader.stream.as_fd()).collect();
+            if ring.send_all(&sockets, &[IoSlice::new(bytes)], &mut self.results).is_err() {
+                self.ring = None;
+            }
+        }
+        let mut results = self.results.drain(..);
+        to.retain_mut(|reader| match results.next() {
+            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => reader.send(bytes),
+            Some(sent) => reader.note(sent, bytes),
+            None => reader.send(bytes),
+        });
+    }
+}
+
 /// A connection that packets are interleaved in.
 #[derive(Debug)]
 pub(crate) struct TcpSender {
@@ -108,7 +148,13 @@ impl TcpSender {
     }
 
     fn write(&mut self, bytes: &[u8]) -> bool {
-        let written = match self.stream.write(bytes) {
+        let written = self.stream.write(bytes);
+        self.note(written, bytes)
+    }
+
+    /// Keeps what the socket did not take.
+    fn note(&mut self, written: io::Result<usize>, bytes: &[u8]) -> bool {
+        let written = match written {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => return false,
@@ -144,6 +190,46 @@ mod tests {
             let mut buf = [0; 2000];
             let sizes: Vec<_> = (0..6).map(|_| socket.recv(&mut buf)).collect::<io::Result<_>>()?;
             assert_eq!(sizes, [400, 400, 200, 500, 30, 40]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_connection_gets_the_bytes_in_order_and_one_that_is_gone_is_let_go() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        for ring in [Ring::new(CONNECTIONS).ok(), None] {
+            let mut all = TcpSenders { ring, results: Vec::new() };
+            let (mut readers, mut to) = (Vec::new(), Vec::new());
+            for _ in 0..MANY + 1 {
+                readers.push(TcpStream::connect(listener.local_addr()?)?);
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                to.push(TcpSender::new(stream));
+            }
+            to[2].stream.shutdown(std::net::Shutdown::Write)?;
+            let blocks: Vec<Vec<u8>> = (0..60).map(|n| vec![n; 100_000]).collect();
+            for block in &blocks {
+                all.send(block, &mut to);
+            }
+            assert_eq!(to.len(), MANY);
+            readers.remove(2);
+            let threads: Vec<_> = readers
+                .into_iter()
+                .map(|mut reader| {
+                    std::thread::spawn(move || {
+                        let mut bytes = Vec::new();
+                        reader.read_to_end(&mut bytes).map(|_| bytes)
+                    })
+                })
+                .collect();
+            while to.iter().any(|reader| !reader.rest.is_empty()) {
+                all.send(&[], &mut to);
+            }
+            drop(to);
+            for thread in threads {
+                let got = thread.join().expect("no panic")?;
+                assert!(got == blocks.concat());
+            }
         }
         Ok(())
     }
