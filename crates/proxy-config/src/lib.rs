@@ -42,7 +42,8 @@ pub use check::check_stream_name;
 pub use error::{ConfigError, Problem};
 pub use example::example;
 pub use settings::{
-    Global, LevelChoice, Limits, Log, LogFormat, NtpChoice, OnLossChoice, PacketsChoice, Settings,
-    StartChoice, StreamOptions, StreamSettings, TransportChoice, User,
+    Global, IdleChoice, KeepAliveChoice, LevelChoice, Limits, Log, LogFormat, NtpChoice,
+    OnBackendLossChoice, OnLossChoice, PacketsChoice, PullChoice, Settings, StartChoice,
+    StreamOptions, StreamSettings, TracksChoice, TransportChoice, User,
 };
 pub use suggest::closest;

@@ -115,7 +115,9 @@ impl Loader<'_> {
         for key in self.entries(&entry.path, table) {
             if key.name == "source" {
                 source_named = true;
-                source = self.source(&key);
+                let mut all = self.sources(&key).into_iter();
+                source = all.next();
+                options.other_sources = all.collect();
             } else if matches!(key.value, DeValue::Table(_)) {
                 let what = format!(
                     "unexpected table; a name with a dot or a slash needs quotes: \
@@ -141,6 +143,23 @@ impl Loader<'_> {
             self.problem(Some(line), format!("{}.user", entry.path), what.to_owned());
         }
         Some(StreamSettings { name: entry.name.to_owned(), source, options })
+    }
+
+    /// One source, or a list of them.
+    fn sources(&mut self, entry: &Entry<'_>) -> Vec<RtspUrl> {
+        let DeValue::Array(list) = entry.value else {
+            return self.source(entry).into_iter().collect();
+        };
+        if list.is_empty() || list.len() > MAX_SOURCES {
+            let what = format!("expected 1 to {MAX_SOURCES} URLs in the list");
+            self.problem(Some(entry.line), entry.path.clone(), what);
+            return Vec::new();
+        }
+        let one = |item: &'_ Spanned<DeValue<'_>>| {
+            let (name, path) = (entry.name, entry.path.clone());
+            self.source(&Entry { name, value: item.get_ref(), path, line: entry.line })
+        };
+        list.iter().filter_map(one).collect()
     }
 
     fn source(&mut self, entry: &Entry<'_>) -> Option<RtspUrl> {
@@ -233,6 +252,9 @@ impl Loader<'_> {
         1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 }
+
+/// The most places that one stream is looked for at.
+const MAX_SOURCES: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rtsp_proto::auth::Secret;
+use sdp::MediaKind;
 use toml::de::DeValue;
 
+use crate::settings::TracksChoice;
 use crate::suggest::closest;
 
 /// What a value has to be.
@@ -50,6 +52,8 @@ pub enum Rule {
     Word(&'static [&'static str]),
     /// A list of IP addresses.
     Addresses,
+    /// `"all"`, `"requested"`, or a list of kinds of media.
+    Tracks,
 }
 
 impl fmt::Display for Rule {
@@ -72,6 +76,10 @@ impl fmt::Display for Rule {
                 f.write_str(&quoted.join(" or "))
             }
             Self::Addresses => f.write_str("a list of IP addresses"),
+            Self::Tracks => {
+                let kinds: Vec<String> = KINDS.iter().map(|kind| format!("\"{kind}\"")).collect();
+                write!(f, "\"all\" or \"requested\" or a list of {}", kinds.join(", "))
+            }
         }
     }
 }
@@ -244,6 +252,57 @@ impl Field for Vec<IpAddr> {
         Some(format!("[{}]", quoted.join(", ")))
     }
 }
+
+impl Field for TracksChoice {
+    fn set(&mut self, raw: &Raw<'_>, rule: &Rule) -> Result<(), String> {
+        let kind = |text: &str| {
+            let kind = KINDS.iter().find(|kind| kind.to_string() == text.trim());
+            kind.cloned().ok_or_else(|| format!("{text:?} is unknown; expected {rule}"))
+        };
+        let kinds: Vec<MediaKind> = match raw {
+            Raw::Text("all") | Raw::Bare("all") => {
+                *self = Self::All;
+                return Ok(());
+            }
+            Raw::Text("requested") | Raw::Bare("requested") => {
+                *self = Self::Requested;
+                return Ok(());
+            }
+            Raw::Text(text) => vec![kind(text)?],
+            Raw::Bare(text) => text.split(',').map(kind).collect::<Result<_, _>>()?,
+            Raw::List(items) => items
+                .iter()
+                .map(|item| item.text().ok_or_else(|| format!("expected {rule}")).and_then(kind))
+                .collect::<Result<_, _>>()?,
+            _ => return Err(format!("expected {rule}")),
+        };
+        if kinds.is_empty() {
+            return Err(format!("the list is empty; expected {rule}"));
+        }
+        *self = Self::Kinds(kinds);
+        Ok(())
+    }
+
+    fn show(&self, _: &Rule) -> Option<String> {
+        Some(match self {
+            Self::All => "\"all\"".to_owned(),
+            Self::Requested => "\"requested\"".to_owned(),
+            Self::Kinds(kinds) => {
+                let quoted: Vec<String> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
+                format!("[{}]", quoted.join(", "))
+            }
+        })
+    }
+}
+
+/// The kinds of media that can be chosen (RFC 8866 section 5.14).
+const KINDS: &[MediaKind] = &[
+    MediaKind::Video,
+    MediaKind::Audio,
+    MediaKind::Application,
+    MediaKind::Text,
+    MediaKind::Message,
+];
 
 /// The word's place in the rule's list, or what would be right.
 pub(crate) fn read_word(raw: &Raw<'_>, words: &'static [&'static str]) -> Result<usize, String> {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::read::{Field, Raw};
 use crate::settings::{
-    CLOCKS, FORMATS, Global, LEVELS, LOSSES, PACKETS, STARTS, StreamOptions, TRANSPORTS,
+    BACKEND_LOSSES, CLOCKS, FORMATS, Global, IDLES, KEEP_ALIVES, LEVELS, LOSSES, PACKETS, PULLS,
+    STARTS, StreamOptions, TRANSPORTS,
 };
 
 pub use crate::read::Rule;
@@ -250,6 +251,63 @@ pub const STREAM: &[Key<StreamOptions>] = &[
          cameras lock accounts."
     ),
     key!(
+        retry_held,
+        time(SECOND, HOUR),
+        "While readers wait for a backend that was lost: the time between two attempts that find \
+         nobody, in place of the wait that doubles."
+    ),
+    key!(
+        start_spread,
+        time(0, MINUTE),
+        "Streams that start together do not all connect at once: each begins at random within \
+         this time for each of the others, or when a reader asks for it."
+    ),
+    key!(
+        pull,
+        Rule::Word(PULLS),
+        "Whether the backend is asked for media while there are readers (on-demand), or without \
+         any as well (always)."
+    ),
+    key!(
+        linger,
+        time(0, HOUR),
+        "How long media is asked for after the last reader, before PAUSE or TEARDOWN."
+    ),
+    key!(
+        idle,
+        Rule::Word(IDLES),
+        "What becomes of the connection to a backend that nobody watches: it is kept alive, so \
+         that it is known whether the backend is well, or closed until the next reader comes."
+    ),
+    key!(
+        keep_alive,
+        Rule::Word(KEEP_ALIVES),
+        "The request that keeps a backend's session alive; where it is refused, others are tried."
+    ),
+    key!(
+        tracks,
+        Rule::Tracks,
+        "Which tracks are pulled: every one from the first reader on, those that readers ask for, \
+         or those of some kinds, as [\"video\", \"audio\"]."
+    ),
+    key!(
+        on_backend_loss,
+        Rule::Word(BACKEND_LOSSES),
+        "What becomes of readers when the backend is lost: they wait, and the stream goes on when \
+         it is back (hold), or are ended so that they come again (close)."
+    ),
+    key!(
+        hold_for,
+        time(SECOND, 24 * HOUR),
+        "How long readers wait before they are ended after all."
+    ),
+    key!(
+        hold_picture,
+        Rule::Flag,
+        "Whether those who wait are shown the last key frame again every 5 s, for players that \
+         give up without pictures (VLC: after 10 s)."
+    ),
+    key!(
         reorder_ms,
         Rule::Whole { min: 0, max: 5000, zero: Some("not at all") },
         "How long packets that came over UDP wait for one that is missing, in milliseconds."
@@ -351,8 +409,8 @@ pub const STREAM: &[Key<StreamOptions>] = &[
 ];
 
 /// What `source` is, which every `[streams.NAME]` needs.
-pub const SOURCE_ABOUT: &str =
-    "Where the stream is pulled from: rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH, or rtsps://.";
+pub const SOURCE_ABOUT: &str = "Where the stream is pulled from: rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH, or rtsps://. A list \
+     names other places where it is to be had, tried in this order when the first fails.";
 
 /// What `[users]` is.
 pub const USERS_ABOUT: &str =

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rtsp_proto::auth::{Credentials, Secret};
 use rtsp_proto::url::RtspUrl;
+use sdp::MediaKind;
 
 use crate::ConfigError;
 use crate::check::{check_stream_name, whole_settings};
@@ -124,6 +125,29 @@ pub struct StreamOptions {
     pub retry_max: Duration,
     /// The wait after the backend has refused the credentials twice. Default 5 min.
     pub retry_unauthorized: Duration,
+    /// The time between attempts that find nobody, while readers are held. Default 1 s.
+    pub retry_held: Duration,
+    /// The time over which first attempts are spread, for each other stream. Default 50 ms.
+    pub start_spread: Duration,
+    /// When the backend is asked for media. Default while there are readers.
+    pub pull: PullChoice,
+    /// How long media is asked for after the last reader. Default 10 s.
+    pub linger: Duration,
+    /// What becomes of a connection that nobody needs. Default it is kept alive.
+    pub idle: IdleChoice,
+    /// The method of keep-alives. Default OPTIONS.
+    pub keep_alive: KeepAliveChoice,
+    /// Which tracks are pulled. Default all.
+    pub tracks: TracksChoice,
+    /// What becomes of readers when the backend is lost. Default they are held.
+    pub on_backend_loss: OnBackendLossChoice,
+    /// How long they are held. Default 60 s.
+    pub hold_for: Duration,
+    /// Whether they are shown the last picture again and again. Default no.
+    pub hold_picture: bool,
+    /// Where else the stream is to be had, in the order in which that is tried; from the list that
+    /// `source` may be.
+    pub other_sources: Vec<RtspUrl>,
     /// How long packets from UDP wait for one that is missing, in milliseconds. Default 100.
     pub reorder_ms: u32,
     /// How far the backend's timestamps may step before it counts as a new beginning. Default
@@ -210,6 +234,64 @@ words! {
         /// Interleaved in the RTSP connection only.
         Tcp = "tcp",
     }
+}
+
+words! {
+    /// When a backend is asked for media.
+    PullChoice, PULLS {
+        /// While there are readers.
+        #[default]
+        OnDemand = "on-demand",
+        /// Always.
+        Always = "always",
+    }
+}
+
+words! {
+    /// What becomes of a connection to a backend that nobody needs.
+    IdleChoice, IDLES {
+        /// It is kept alive.
+        #[default]
+        KeepAlive = "keep-alive",
+        /// It is closed.
+        Close = "close",
+    }
+}
+
+words! {
+    /// The method of keep-alives.
+    KeepAliveChoice, KEEP_ALIVES {
+        /// OPTIONS.
+        #[default]
+        Options = "options",
+        /// GET_PARAMETER.
+        GetParameter = "get-parameter",
+        /// SET_PARAMETER.
+        SetParameter = "set-parameter",
+    }
+}
+
+words! {
+    /// What becomes of readers when their backend is lost.
+    OnBackendLossChoice, BACKEND_LOSSES {
+        /// They are held.
+        #[default]
+        Hold = "hold",
+        /// They are ended.
+        Close = "close",
+    }
+}
+
+/// Which tracks of a backend are pulled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TracksChoice {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that readers ask for.
+    Requested,
+    /// Those of these kinds.
+    Kinds(Vec<MediaKind>),
 }
 
 words! {
@@ -354,7 +436,13 @@ impl StreamSettings {
     /// options, where there is a user.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
-        self.source.credentials.clone().or_else(|| {
+        self.credentials_for(&self.source)
+    }
+
+    /// The same for one of the other sources.
+    #[must_use]
+    pub fn credentials_for(&self, source: &RtspUrl) -> Option<Credentials> {
+        source.credentials.clone().or_else(|| {
             let user = self.options.user.clone()?;
             let password = self.options.password.clone().unwrap_or_else(|| Secret::new(""));
             Some(Credentials { user, password })
@@ -404,6 +492,17 @@ impl Default for StreamOptions {
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             retry_unauthorized: Duration::from_secs(300),
+            retry_held: Duration::from_secs(1),
+            start_spread: Duration::from_millis(50),
+            pull: PullChoice::default(),
+            linger: Duration::from_secs(10),
+            idle: IdleChoice::default(),
+            keep_alive: KeepAliveChoice::default(),
+            tracks: TracksChoice::default(),
+            on_backend_loss: OnBackendLossChoice::default(),
+            hold_for: Duration::from_secs(60),
+            hold_picture: false,
+            other_sources: Vec::new(),
             reorder_ms: 100,
             max_ts_step: Duration::from_secs(1),
             ntp: NtpChoice::default(),
