@@ -70,20 +70,26 @@ impl Default for Limits {
 pub const MAX_READY: usize = 65_536;
 
 /// Units that are ready.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ready {
-    units: VecDeque<AccessUnit>,
+#[derive(Clone, Debug)]
+pub(crate) struct Ready<U = AccessUnit> {
+    units: VecDeque<U>,
 }
 
-impl Ready {
-    pub(crate) fn push(&mut self, unit: AccessUnit) {
+impl<U> Default for Ready<U> {
+    fn default() -> Self {
+        Self { units: VecDeque::new() }
+    }
+}
+
+impl<U> Ready<U> {
+    pub(crate) fn push(&mut self, unit: U) {
         if self.units.len() == MAX_READY {
             self.units.pop_front();
         }
         self.units.push_back(unit);
     }
 
-    pub(crate) fn poll(&mut self) -> Option<AccessUnit> {
+    pub(crate) fn poll(&mut self) -> Option<U> {
         self.units.pop_front()
     }
 }

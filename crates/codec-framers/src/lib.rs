@@ -97,6 +97,7 @@ pub mod qcelp;
 pub mod raw;
 pub mod samples;
 mod slices;
+mod store;
 pub mod text;
 mod unit;
 pub mod vp8;
@@ -117,6 +118,7 @@ pub use crate::params::{
     MAX_PARAMETER_SET_BYTES, MAX_PARAMETER_SETS, ParameterSet, ParameterSetKind, ParameterSets,
 };
 pub use crate::slices::{Cursor, Slices};
+pub use crate::store::ContiguousUnit;
 pub use crate::unit::{MAX_HEADER_PACKETS, UnitStart, UnitTracker};
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ mod kind;
 mod packetize;
 mod sps;
 
-pub use self::depacketize::Depacketizer;
+pub use self::depacketize::{ContiguousDepacketizer, Depacketizer};
 pub use self::packetize::{PacketizationMode, Packetizer};
 
 use self::glance::H264;

@@ -9,8 +9,8 @@ use crate::assembly::Assembly;
 use crate::depacketizer::{DepacketizeError, Limits};
 use crate::nal::order::{Numbered, OrderQueue};
 use crate::nal::units;
-use crate::packet::Packet;
 use crate::slices::Slices;
+use crate::store::{Piece as _, Store};
 
 /// What a NAL unit is to the access unit that it belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,9 +62,9 @@ enum Fragmented {
 
 /// Puts NAL units together to access units.
 #[derive(Clone, Debug)]
-pub(crate) struct NalStream<C> {
+pub(crate) struct NalStream<C, U: Store = AccessUnit> {
     codec: C,
-    assembly: Assembly,
+    assembly: Assembly<U>,
     order: Option<OrderQueue>,
     fragmented: Option<Fragmented>,
     /// Whether nothing of the open unit has come yet, not even in vain.
@@ -133,7 +133,7 @@ impl Markers {
     }
 }
 
-impl<C: NalCodec> NalStream<C> {
+impl<C: NalCodec, U: Store> NalStream<C, U> {
     /// `order` is there if NAL units come with decoding order numbers.
     pub(crate) fn new(codec: C, order: Option<OrderQueue>, limits: Limits) -> Self {
         Self {
@@ -149,14 +149,15 @@ impl<C: NalCodec> NalStream<C> {
     }
 
     /// A packet begins.
-    pub(crate) fn begin_packet(&mut self, packet: &Packet) {
+    #[inline]
+    pub(crate) fn begin_packet(&mut self, timestamp: RtpTime, lost: u32) {
         let other_instant =
-            self.assembly.is_open() && self.assembly.unit().timestamp != packet.timestamp;
-        if packet.lost > 0 || (other_instant && self.order.is_none()) {
+            self.assembly.is_open() && self.assembly.unit().timestamp() != timestamp;
+        if lost > 0 || (other_instant && self.order.is_none()) {
             self.abandon_fragments();
         }
         if self.order.is_none() {
-            self.arrive(packet.timestamp, packet.lost);
+            self.arrive(timestamp, lost);
         }
     }
 
@@ -169,6 +170,7 @@ impl<C: NalCodec> NalStream<C> {
     }
 
     /// A packet is over.
+    #[inline]
     pub(crate) fn end_packet(&mut self, marker: bool) {
         while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
             self.deliver(next);
@@ -185,7 +187,7 @@ impl<C: NalCodec> NalStream<C> {
             let _ = self.end_fragments();
         }
         if self.has_picture && !self.markers.lie {
-            self.markers.ended = Some(self.assembly.unit().timestamp);
+            self.markers.ended = Some(self.assembly.unit().timestamp());
             self.assembly.finish();
         }
     }
@@ -197,24 +199,24 @@ impl<C: NalCodec> NalStream<C> {
         timestamp: RtpTime,
         number: u16,
         lost: u32,
-        nal: &Bytes,
+        nal: U::Piece<'_>,
     ) -> Result<(), DepacketizeError> {
         self.abandon_fragments();
         if let Some(order) = &mut self.order {
-            order.push(number, timestamp, lost, std::iter::once(nal.clone()).collect());
+            order.push(number, timestamp, lost, std::iter::once(nal.keep()).collect());
             return Ok(());
         }
-        if self.assembly.unit().timestamp != timestamp || !self.assembly.is_open() {
+        if self.assembly.unit().timestamp() != timestamp || !self.assembly.is_open() {
             self.arrive(timestamp, 0);
         }
         if nal.starts_with(&[0, 0, 1]) || nal.starts_with(&[0, 0, 0, 1]) {
-            return self.split(nal);
+            return self.split(&nal);
         }
-        let Some((header, body)) = split_header::<C>(nal) else {
+        let Some((header, body)) = split_header::<C>(&nal) else {
             return Err(DepacketizeError::Malformed("NAL unit without header"));
         };
         if C::may_hold_more(header) {
-            return self.split(nal);
+            return self.split(&nal);
         }
         let info = self.codec.inspect(header, body);
         if info.foreign {
@@ -222,7 +224,7 @@ impl<C: NalCodec> NalStream<C> {
             return Err(FOREIGN);
         }
         self.begin_nal(info);
-        self.assembly.push(nal.clone())
+        self.assembly.push(nal)
     }
 
     /// The first fragment of a NAL unit: its header, in slices, and what follows it.
@@ -232,12 +234,12 @@ impl<C: NalCodec> NalStream<C> {
         number: u16,
         lost: u32,
         header: ([u8; 2], SmallVec<[Bytes; 2]>),
-        body: Bytes,
+        body: U::Piece<'_>,
     ) -> Result<(), DepacketizeError> {
         self.abandon_fragments();
         let (header, slices) = header;
         if self.order.is_some() {
-            let slices: SmallVec<_> = slices.into_iter().chain([body]).collect();
+            let slices: SmallVec<_> = slices.into_iter().chain([body.keep()]).collect();
             let bytes = slices.iter().map(Bytes::len).sum();
             self.fragmented = Some(Fragmented::Apart { number, timestamp, lost, slices, bytes });
             return Ok(());
@@ -252,15 +254,17 @@ impl<C: NalCodec> NalStream<C> {
         }
         self.begin_nal(info);
         self.fragmented = Some(Fragmented::InPlace { header });
-        slices.into_iter().chain([body]).try_for_each(|slice| self.assembly.push(slice))
+        slices.into_iter().try_for_each(|slice| self.assembly.push_kept(slice))?;
+        self.assembly.push(body)
     }
 
     /// A further fragment; `own` is the header of its NAL unit.
+    #[inline]
     pub(crate) fn fragment(
         &mut self,
         timestamp: RtpTime,
         own: [u8; 2],
-        body: Bytes,
+        body: U::Piece<'_>,
     ) -> Result<(), DepacketizeError> {
         match &mut self.fragmented {
             Some(Fragmented::InPlace { header }) if *header == own => self.assembly.push(body),
@@ -275,7 +279,7 @@ impl<C: NalCodec> NalStream<C> {
                     self.fragmented = None;
                     return Err(DepacketizeError::UnitTooLarge { limit: self.max_unit });
                 }
-                slices.push(body);
+                slices.push(body.keep());
                 Ok(())
             }
             _ => {
@@ -295,8 +299,8 @@ impl<C: NalCodec> NalStream<C> {
     pub(crate) fn end_fragments(&mut self) -> Result<(), DepacketizeError> {
         match self.fragmented.take() {
             Some(Fragmented::InPlace { header }) if C::may_hold_more(header) => {
-                let Some(parts) = self.assembly.unit().pop_element() else { return Ok(()) };
-                self.split(&parts.concat().into())
+                let Some(whole) = self.assembly.unit().pop_element() else { return Ok(()) };
+                self.split(&U::piece_of(&whole))
             }
             Some(Fragmented::Apart { number, timestamp, lost, slices, .. }) => {
                 if let Some(order) = &mut self.order {
@@ -308,7 +312,12 @@ impl<C: NalCodec> NalStream<C> {
         }
     }
 
-    pub(crate) fn poll(&mut self) -> Option<AccessUnit> {
+    /// What is kept for units to come.
+    pub(crate) fn memory(&mut self) -> &mut U::Memory {
+        self.assembly.memory()
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<U> {
         self.assembly.poll()
     }
 
@@ -321,7 +330,7 @@ impl<C: NalCodec> NalStream<C> {
     }
 
     fn arrive(&mut self, timestamp: RtpTime, lost: u32) {
-        let whole = lost == 0 && self.assembly.is_open() && self.assembly.unit().complete;
+        let whole = lost == 0 && self.assembly.is_open() && self.assembly.unit().is_complete();
         let whole = whole && self.has_picture;
         let opened = self.assembly.arrive_at(timestamp, lost);
         if opened {
@@ -356,39 +365,44 @@ impl<C: NalCodec> NalStream<C> {
         self.begin_nal(info);
         for slice in nal.slices {
             // A bound that is passed shows in the unit's absence; the packet is long gone.
-            let _ = self.assembly.push(slice);
+            let _ = self.assembly.push_kept(slice);
         }
     }
 
     /// A NAL unit begins, in the open access unit or, if it cannot belong to it, in a new one.
     fn begin_nal(&mut self, info: NalInfo) {
         if self.has_picture && info.splits {
-            let timestamp = self.assembly.unit().timestamp;
-            if self.assembly.unit().complete {
+            let timestamp = self.assembly.unit().timestamp();
+            if self.assembly.unit().is_complete() {
                 self.markers.unit();
             }
             self.assembly.finish();
             self.arrive(timestamp, 0);
         }
         if std::mem::take(&mut self.untouched) {
-            let timestamp = self.assembly.unit().timestamp;
+            let timestamp = self.assembly.unit().timestamp();
             if info.begins {
                 self.assembly.begins_intact();
             } else if info.picture
                 && self.markers.ended == Some(timestamp)
-                && self.assembly.unit().complete
+                && self.assembly.unit().is_complete()
             {
                 self.markers.lied();
                 self.assembly.damage();
             }
         }
         self.has_picture |= info.picture;
-        self.assembly.unit().key |= info.key;
-        self.assembly.begin_element();
+        if info.key {
+            self.assembly.unit().set_key();
+        }
+        match info.picture {
+            true => self.assembly.begin_bulky_element(),
+            false => self.assembly.begin_element(),
+        }
     }
 
     /// Takes a byte stream with start codes for what it is.
-    fn split(&mut self, stream: &Bytes) -> Result<(), DepacketizeError> {
+    fn split(&mut self, stream: &U::Piece<'_>) -> Result<(), DepacketizeError> {
         let mut took = Ok(());
         for nal in units(stream) {
             let Some((header, body)) = split_header::<C>(nal) else { continue };
@@ -399,7 +413,7 @@ impl<C: NalCodec> NalStream<C> {
                 continue;
             }
             self.begin_nal(info);
-            self.assembly.push(stream.slice_ref(nal))?;
+            self.assembly.push(stream.part_of(nal))?;
         }
         took
     }
@@ -407,7 +421,7 @@ impl<C: NalCodec> NalStream<C> {
     /// What there is of a fragmented NAL unit is of no use to a decoder.
     fn abandon_fragments(&mut self) {
         if let Some(Fragmented::InPlace { .. }) = self.fragmented.take() {
-            self.assembly.unit().pop_element();
+            self.assembly.unit().drop_element();
             self.damage();
         }
     }

@@ -79,7 +79,7 @@ impl<C: WideCodec> WideDepacketizer<C> {
     ) -> Result<(), DepacketizeError> {
         let at_start = packet.payload.starts_with(&header);
         if !self.numbered && at_start && body.len() + 2 == packet.payload.len() {
-            return self.stream.whole(packet.timestamp, 0, packet.lost, &packet.payload);
+            return self.stream.whole(packet.timestamp, 0, packet.lost, packet.payload.clone());
         }
         // Header and body do not stand together.
         let number = self.take_number(&mut body)?;
@@ -105,7 +105,7 @@ impl<C: WideCodec> WideDepacketizer<C> {
             }
             let unit = rest.slice(2..end);
             rest = rest.slice(end..);
-            self.stream.whole(packet.timestamp, number, std::mem::take(&mut lost), &unit)?;
+            self.stream.whole(packet.timestamp, number, std::mem::take(&mut lost), unit)?;
         }
         Ok(())
     }
@@ -168,11 +168,11 @@ impl<C: WideCodec> WideDepacketizer<C> {
 
 impl<C: WideCodec> Depacketizer for WideDepacketizer<C> {
     fn push(&mut self, packet: Packet) -> Result<(), DepacketizeError> {
-        self.stream.begin_packet(&packet);
+        self.stream.begin_packet(packet.timestamp, packet.lost);
         let took = if packet.payload.starts_with(&[0, 0, 1])
             || packet.payload.starts_with(&[0, 0, 0, 1])
         {
-            self.stream.whole(packet.timestamp, 0, packet.lost, &packet.payload)
+            self.stream.whole(packet.timestamp, 0, packet.lost, packet.payload.clone())
         } else if let Some(&header) = packet.payload.first_chunk() {
             self.payload(&packet, header, packet.payload.slice(2..))
         } else {

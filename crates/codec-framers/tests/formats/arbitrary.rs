@@ -2,7 +2,7 @@
 
 use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyFramer, AnyPacketizer, Depacketizer, Framer, Limits, Packet,
-    Packetizer,
+    Packetizer, h264,
 };
 use proptest::prelude::*;
 use rtp_rtcp::RtpTime;
@@ -124,5 +124,44 @@ proptest! {
         depacketizer.flush();
         std::iter::from_fn(|| depacketizer.poll()).for_each(&mut take);
         }
+    }
+    #[test]
+    fn contiguous_units_are_the_others_in_one_piece(
+        interleaved: bool,
+        packets in proptest::collection::vec(packet(), 0..40),
+        max_unit in prop_oneof![Just(100_usize), Just(1 << 20)],
+        recycles: bool,
+    ) {
+        let fmtp = "packetization-mode=2;sprop-interleaving-depth=3";
+        let (_, format) = video("H264", if interleaved { fmtp } else { "" });
+        let mut one = h264::Depacketizer::new(&format, Limits { max_unit });
+        let mut other = h264::ContiguousDepacketizer::new(&format, Limits { max_unit });
+        let both = |one: &mut h264::Depacketizer, other: &mut h264::ContiguousDepacketizer| {
+            loop {
+                let unit = one.poll();
+                let contiguous = other.poll();
+                let Some((unit, contiguous)) = unit.as_ref().zip(contiguous.as_ref()) else {
+                    assert!(unit.is_none() && contiguous.is_none());
+                    return;
+                };
+                assert_eq!(contiguous.data, unit.to_length_prefixed());
+                let told = (contiguous.timestamp, contiguous.key, contiguous.complete);
+                assert_eq!(told, (unit.timestamp, unit.key, unit.complete));
+                assert_eq!(contiguous.lost, unit.lost);
+                if recycles {
+                    other.recycle(contiguous.data.clone());
+                }
+            }
+        };
+        for Packet { payload, timestamp, marker, lost } in &packets {
+            let packet = Packet {
+                payload: payload.clone(), timestamp: *timestamp, marker: *marker, lost: *lost,
+            };
+            prop_assert_eq!(one.push(packet), other.push(payload, *timestamp, *marker, *lost));
+            both(&mut one, &mut other);
+        }
+        one.flush();
+        other.flush();
+        both(&mut one, &mut other);
     }
 }
