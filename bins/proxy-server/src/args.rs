@@ -27,12 +27,16 @@ pub(crate) enum Command {
 /// How often `-v` asks for the state of all streams.
 const VERBOSE_STATUS: &str = "60s";
 
-/// Reads the command line and the file it names.
+/// Names the configuration file, where the command line does not.
+const CONFIG: &str = "RTSP_PROXY_CONFIG";
+
+/// Reads the command line, the variables of the environment and the files they name.
 ///
 /// # Errors
 /// What is wrong and what would be right; one line, but for `check`, which tells all. Never a secret.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
+    variables: &[(String, String)],
     read: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Command, String> {
     let mut given = Given::default();
@@ -62,7 +66,7 @@ pub(crate) fn parse(
         let values = values(option, &mut parser)?;
         given.take(option, values);
     }
-    given.command(read)
+    given.command(variables, read)
 }
 
 fn unknown_long(name: &str) -> String {
@@ -116,8 +120,13 @@ impl Given {
                 self.sets.push((option.label(), "defaults.user", next()));
                 self.sets.push((option.label(), "defaults.password", next()));
             }
+            Does::BackendHttp => {
+                self.sets.push((option.label(), "defaults.transport", "http".to_owned()));
+                self.sets.push((option.label(), "defaults.http_port", next()));
+            }
             Does::ReaderUser => {
-                let user = User { name: next(), password: Secret::new(next()) };
+                let (name, password) = (next(), Secret::new(next()));
+                let user = User { name, password, password_file: None };
                 self.users.retain(|known| known.name != user.name);
                 self.users.push(user);
             }
@@ -129,21 +138,31 @@ impl Given {
         }
     }
 
-    fn command(self, read: impl Fn(&Path) -> io::Result<String>) -> Result<Command, String> {
+    fn command(
+        self,
+        variables: &[(String, String)],
+        read: impl Fn(&Path) -> io::Result<String>,
+    ) -> Result<Command, String> {
         if self.positional.first().is_some_and(|first| first == "check") {
             return self.check(read);
         }
-        let mut settings = match &self.config {
+        let named = variables.iter().find(|(name, _)| name == CONFIG);
+        let config = self.config.clone().or_else(|| named.map(|(_, path)| path.into()));
+        let mut settings = match &config {
             Some(path) => {
-                let loaded = load(path, read)?;
+                let loaded = load(path, variables, &read)?;
                 loaded.map_err(|error| first_of(&error, path))?
             }
-            None => Settings::default(),
+            None => {
+                let loaded = Settings::from_toml_and_environment("", "environment", variables);
+                loaded.map_err(|error| first_of(&error, Path::new("")))?
+            }
         };
         self.override_settings(&mut settings)?;
         self.add_streams(&mut settings)?;
         settings.check()?;
-        if let (Some(path), []) = (&self.config, &settings.streams[..]) {
+        settings.read_secrets(|file| read(Path::new(file)))?;
+        if let (Some(path), []) = (&config, &settings.streams[..]) {
             return Err(format!(
                 "{}: there is no stream to serve: add [streams.NAME] with a source, or name a URL",
                 path.display()
@@ -166,7 +185,7 @@ impl Given {
         if !alone {
             return Err("`check` takes no options: proxy-server check FILE".to_owned());
         }
-        let settings = load(Path::new(file), read)?.map_err(|error| error.to_string())?;
+        let settings = load(Path::new(file), &[], &read)?.map_err(|error| error.to_string())?;
         Ok(Command::Check { file: file.clone(), streams: settings.streams.len() })
     }
 
@@ -218,17 +237,19 @@ impl Given {
 /// The file's settings, or what is wrong in it; or why it cannot be read.
 fn load(
     path: &Path,
-    read: impl Fn(&Path) -> io::Result<String>,
+    variables: &[(String, String)],
+    read: &impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Result<Settings, ConfigError>, String> {
     let name = path.display().to_string();
     let text = read(path).map_err(|error| format!("{name}: {error}"))?;
-    Ok(Settings::from_toml(&text, &name))
+    Ok(Settings::from_toml_and_environment(&text, &name, variables))
 }
 
 fn first_of(error: &ConfigError, path: &Path) -> String {
     let first = error.problems().first().map(ToString::to_string).unwrap_or_default();
     match error.problems().len() {
         0 | 1 => first,
+        all if path.as_os_str().is_empty() => format!("{first} (and {} more)", all - 1),
         all => format!("{first} (and {} more: proxy-server check {})", all - 1, path.display()),
     }
 }

@@ -27,6 +27,14 @@ Signals:
   TERM, INT    end, with goodbyes to readers and backends
 ";
 
+const ENVIRONMENT: &str = "
+Environment:
+  RTSP_PROXY_CONFIG   the configuration file, where --config does not name one
+  RTSP_PROXY_KEY, RTSP_PROXY_SECTION_KEY, RTSP_PROXY_STREAMS_NAME_KEY
+               any key of the file, in capitals, such as RTSP_PROXY_LOG_LEVEL or
+               RTSP_PROXY_STREAMS_HALL_PASSWORD; over the file, under the options
+";
+
 const EXAMPLES: &str = "
 Examples:
   proxy-server rtsp://192.168.1.20/stream1
@@ -48,6 +56,7 @@ pub(crate) fn help() -> String {
         }
     }
     out.push_str(SIGNALS);
+    out.push_str(ENVIRONMENT);
     out.push_str(EXAMPLES);
     out
 }

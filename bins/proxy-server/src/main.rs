@@ -4,6 +4,7 @@ mod args;
 mod help;
 mod logging;
 mod options;
+mod patterns;
 mod run;
 mod urls;
 mod wiring;
@@ -24,7 +25,7 @@ const USAGE: u8 = 2;
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os().skip(1), read_config) {
+    match args::parse(std::env::args_os().skip(1), &variables(), read_config) {
         Ok(Command::Serve(settings)) => serve(*settings),
         Ok(Command::Check { file, streams }) => {
             let plural = if streams == 1 { "stream" } else { "streams" };
@@ -39,6 +40,12 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// The environment, as far as it is text.
+fn variables() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.into_string().ok();
+    std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
 fn serve(settings: Settings) -> ExitCode {

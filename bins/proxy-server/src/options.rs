@@ -51,6 +51,7 @@ pub(crate) enum Does {
     SetTo(&'static str, &'static str),
     Bind,
     BackendUser,
+    BackendHttp,
     ReaderUser,
     Prefix,
     Verbose,
@@ -118,6 +119,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         about: "take media interleaved in the RTSP connection",
         default: Shown::Words("UDP, and TCP where that fails"),
         does: Does::SetTo("defaults.transport", "tcp"),
+    },
+    Opt {
+        short: Some('T'),
+        long: Some("backend-http"),
+        values: &["PORT"],
+        group: Group::Backends,
+        about: "tunnel RTSP and media over HTTP at this port; HTTPS for rtsps://",
+        default: Shown::Words("no tunnel"),
+        does: Does::BackendHttp,
     },
     Opt {
         short: Some('u'),
@@ -191,7 +201,6 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: Shown::Nothing,
         does: Does::Version,
     },
-    refused('T', "backends over an HTTP tunnel are not supported yet"),
     refused('R', "streams registered by cameras are not supported yet"),
     refused('U', "streams registered by cameras are not supported yet"),
 ];

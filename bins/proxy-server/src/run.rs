@@ -39,7 +39,7 @@ pub(crate) fn run(mut settings: Settings) -> Result<()> {
             signal(SignalKind::user_defined1())?,
         ))
     })?;
-    let proxy = Proxy::start(proxy_options(&settings))?;
+    let proxy = Proxy::start(proxy_options(&settings)?)?;
     let port = proxy.addresses().first().map_or(settings.global.rtsp_port, |a| a.port());
     announce(&settings, port, demo.is_some())?;
     let status = settings.global.log.status;

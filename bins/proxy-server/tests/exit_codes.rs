@@ -39,7 +39,7 @@ fn what_was_asked_for_goes_to_stdout_and_exits_with_0() {
 #[test]
 fn wrong_usage_and_configuration_exit_with_2_and_one_line_on_stderr() {
     for arguments in [
-        &["-T", "80", "rtsp://camera/1"][..],
+        &["-T", "x", "rtsp://camera/1"][..],
         &["http://camera/1"],
         &["-p", "many"],
         &["--config", "there-is-no-such-file.toml"],

@@ -1,8 +1,8 @@
 //! What one value alone does not show.
 
-use rtsp_proto::url::Scheme;
-
-use crate::settings::{OnLossChoice, PacketsChoice, Settings, StreamOptions, User};
+use crate::settings::{
+    OnLossChoice, PacketsChoice, Settings, StreamOptions, TlsChoice, TransportChoice, User,
+};
 
 /// The longest name of a stream.
 const MAX_NAME: usize = 200;
@@ -68,8 +68,7 @@ pub(crate) fn whole_settings(settings: &Settings) -> Vec<(String, String)> {
     }
     let common = stream_options(&settings.defaults);
     for stream in &settings.streams {
-        if stream.source.scheme == Scheme::Rtsps {
-            let what = "rtsps:// sources are not supported yet: use rtsp://".to_owned();
+        if let Some(Err(what)) = stream.pattern().map(|p| p.check_source(&stream.source)) {
             found.push((format!("streams.{}.source", stream.name), what));
         }
         // What is wrong with the defaults is said once.
@@ -84,8 +83,23 @@ pub(crate) fn whole_settings(settings: &Settings) -> Vec<(String, String)> {
 }
 
 fn stream_options(options: &StreamOptions) -> Vec<(&'static str, &'static str)> {
-    let StreamOptions { user, password, .. } = options;
+    let StreamOptions { user, password, password_file, tls, tls_ca, tls_pin, .. } = options;
     let found = [
+        (
+            password_file.is_some() && user.is_none(),
+            ("password_file", "a password needs a `user` beside it"),
+        ),
+        (
+            options.http_port != 0 && options.transport != TransportChoice::Http,
+            ("http_port", "is that of `transport = \"http\"`"),
+        ),
+        (
+            *tls == TlsChoice::Insecure && (tls_ca.is_some() || !tls_pin.is_empty()),
+            (
+                "tls",
+                "with \"insecure\" nothing is verified: leave out `tls_ca` and `tls_pin`, or it",
+            ),
+        ),
         (password.is_some() && user.is_none(), ("password", "a password needs a `user` beside it")),
         (
             user.as_deref() == Some(""),

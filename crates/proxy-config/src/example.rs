@@ -51,6 +51,17 @@ pub fn example() -> String {
     line(&mut out, "[streams.hall]");
     comment(&mut out, SOURCE_ABOUT);
     line(&mut out, "source = \"rtsp://camera.example/main\"");
+    comment(
+        &mut out,
+        "A name can be a pattern: `*` stands for one part of a path, `**` for one or more, and {1}, \
+         {2} in the path or query of `source` for what they match, which may hold A-Z a-z 0-9 . _ ~ - \
+         (and / for `**`), but no `..`. Such a stream is opened when the first reader asks for it, \
+         and closed when it had none for `linger`; `max_dynamic` bounds how many are open. A stream's \
+         own name goes before patterns; of these the most specific is taken: the one that, from the \
+         left, has a name where the other has `*`, or `*` where it has `**`.",
+    );
+    line(&mut out, "#[streams.\"nvr/*/*\"]");
+    line(&mut out, "#source = \"rtsp://nvr.example/ch{1}?stream={2}\"");
     out
 }
 
@@ -132,5 +143,7 @@ mod tests {
         assert_eq!(settings.defaults.user.as_deref(), Some("admin"));
         assert!(settings.defaults.password.is_some());
         assert_eq!(settings.global.users.len(), 1);
+        let pattern = settings.streams.iter().find_map(crate::StreamSettings::pattern);
+        assert_eq!(pattern.expect("a pattern").as_str(), "nvr/*/*");
     }
 }

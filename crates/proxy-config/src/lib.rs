@@ -27,12 +27,15 @@
 //! # Ok::<(), proxy_config::ConfigError>(())
 //! ```
 //!
-//! What is absent: files, environment, command line, clocks and sockets. The caller brings the text.
+//! What is absent: files, environment, command line, clocks and sockets. The caller brings the
+//! text, the variables and what is in files of secrets.
 
 mod check;
+mod environment;
 mod error;
 mod example;
 mod load;
+mod pattern;
 mod read;
 pub mod schema;
 mod settings;
@@ -41,9 +44,10 @@ mod suggest;
 pub use check::check_stream_name;
 pub use error::{ConfigError, Problem};
 pub use example::example;
+pub use pattern::Pattern;
 pub use settings::{
     Global, IdleChoice, KeepAliveChoice, LevelChoice, Limits, Log, LogFormat, NtpChoice,
     OnBackendLossChoice, OnLossChoice, PacketsChoice, PullChoice, Settings, StartChoice,
-    StreamOptions, StreamSettings, TracksChoice, TransportChoice, User,
+    StreamOptions, StreamSettings, TlsChoice, TracksChoice, TransportChoice, User,
 };
 pub use suggest::closest;

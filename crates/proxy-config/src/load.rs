@@ -8,14 +8,21 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::check::{check_stream_name, check_user_name, whole_settings};
+use crate::environment::{self, Phase, Variable};
 use crate::error::{ConfigError, Problem};
+use crate::pattern::{self, Pattern};
 use crate::read::Raw;
 use crate::schema::{Key, SECTIONS, STREAM, places_of};
 use crate::settings::{Settings, StreamSettings, User};
 use crate::suggest::closest;
 
-pub(crate) fn load(text: &str, file: &str) -> Result<Settings, ConfigError> {
-    let mut loader = Loader { text, file, problems: Vec::new(), lines: HashMap::new() };
+pub(crate) fn load(
+    text: &str,
+    file: &str,
+    variables: &[(String, String)],
+) -> Result<Settings, ConfigError> {
+    let (variables, problems) = environment::read(variables);
+    let mut loader = Loader { text, file, variables, problems, lines: HashMap::new() };
     let settings = match DeTable::parse(text) {
         Ok(root) => loader.root(root.get_ref()),
         Err(error) => {
@@ -46,9 +53,23 @@ fn key_at(text: &str, at: usize) -> Option<String> {
     (!key.is_empty() && key.chars().all(plain)).then(|| key.to_owned())
 }
 
+/// What `{ file = "FILE" }` names.
+fn file_of<'t>(value: &'t DeValue<'_>) -> Option<&'t str> {
+    let DeValue::Table(table) = value else { return None };
+    let mut entries = table.iter();
+    match (entries.next(), entries.next()) {
+        (Some((key, value)), None) if key.get_ref() == "file" => match value.get_ref() {
+            DeValue::String(file) => Some(file),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 struct Loader<'a> {
     text: &'a str,
     file: &'a str,
+    variables: Vec<Variable>,
     problems: Vec<Problem>,
     /// Where each key with its section was written.
     lines: HashMap<String, usize>,
@@ -90,11 +111,13 @@ impl Loader<'_> {
         for entry in defaults.map(|table| self.entries("defaults", table)).unwrap_or_default() {
             self.key(STREAM, &mut settings.defaults, &entry, &[]);
         }
+        self.variables(&mut settings, Phase::Common);
         for entry in streams.map(|table| self.entries("streams", table)).unwrap_or_default() {
             if let Some(stream) = self.stream(&settings, &entry) {
                 settings.streams.push(stream);
             }
         }
+        self.variables(&mut settings, Phase::Streams);
         for (key, what) in whole_settings(&settings) {
             // A stream without the key has it from the defaults, and is named itself.
             let stream = key.rsplit_once('.').map_or("", |(stream, _)| stream);
@@ -104,8 +127,18 @@ impl Loader<'_> {
         settings
     }
 
+    /// What the environment says over the file.
+    fn variables(&mut self, settings: &mut Settings, phase: Phase) {
+        let problems = environment::apply(&mut self.variables, settings, phase);
+        self.problems.extend(problems);
+    }
+
     fn stream(&mut self, settings: &Settings, entry: &Entry<'_>) -> Option<StreamSettings> {
-        if let Err(what) = check_stream_name(entry.name) {
+        let name = match Pattern::is_meant(entry.name) {
+            true => Pattern::parse(entry.name).map(|_| ()),
+            false => check_stream_name(entry.name),
+        };
+        if let Err(what) = name {
             self.problem(Some(entry.line), entry.path.clone(), what);
         }
         let mut options = settings.defaults.clone();
@@ -135,9 +168,13 @@ impl Loader<'_> {
             self.problem(Some(entry.line), entry.path.clone(), what);
         }
         let source: RtspUrl = source?;
-        let own_user = ["user", "password"]
-            .iter()
-            .find_map(|name| self.lines.get(&format!("{}.{name}", entry.path)).copied());
+        let own = |name: &str| self.lines.get(&format!("{}.{name}", entry.path)).copied();
+        match (own("password"), own("password_file")) {
+            (Some(_), None) => options.forget_other_password("password"),
+            (None, Some(_)) => options.forget_other_password("password_file"),
+            _ => {}
+        }
+        let own_user = ["user", "password", "password_file"].into_iter().find_map(own);
         if let (Some(line), true) = (own_user, source.credentials.is_some()) {
             let what = "the URL in `source` carries credentials already; leave one of them out";
             self.problem(Some(line), format!("{}.user", entry.path), what.to_owned());
@@ -169,7 +206,10 @@ impl Loader<'_> {
             return None;
         };
         RtspUrl::parse(url)
-            .map_err(|error| self.problem(Some(entry.line), entry.path.clone(), error.to_string()))
+            .map_err(|error| {
+                let what = pattern::misplaced(url).map_or_else(|| error.to_string(), str::to_owned);
+                self.problem(Some(entry.line), entry.path.clone(), what);
+            })
             .ok()
     }
 
@@ -180,15 +220,17 @@ impl Loader<'_> {
                 self.problem(Some(user.line), user.path, what);
                 continue;
             }
-            match Raw::of(user.value) {
-                Raw::Text(password) => {
-                    users.push(User { name: user.name.to_owned(), password: Secret::new(password) })
-                }
+            let (password, file) = match (Raw::of(user.value), file_of(user.value)) {
+                (Raw::Text(password), _) => (password, None),
+                (_, Some(file)) => ("", Some(file.to_owned())),
                 _ => {
-                    let what = "expected the reader's password in quotes".to_owned();
-                    self.problem(Some(user.line), user.path, what);
+                    let what = "expected the reader's password in quotes, or { file = \"FILE\" }";
+                    self.problem(Some(user.line), user.path, what.to_owned());
+                    continue;
                 }
-            }
+            };
+            let (name, password) = (user.name.to_owned(), Secret::new(password));
+            users.push(User { name, password, password_file: file });
         }
         users
     }

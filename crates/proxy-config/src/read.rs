@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rtsp_proto::auth::Secret;
@@ -54,6 +55,10 @@ pub enum Rule {
     Addresses,
     /// `"all"`, `"requested"`, or a list of kinds of media.
     Tracks,
+    /// A range of ports: `"40000-40099"`.
+    Ports,
+    /// A list of SHA-256 fingerprints.
+    Fingerprints,
 }
 
 impl fmt::Display for Rule {
@@ -80,6 +85,8 @@ impl fmt::Display for Rule {
                 let kinds: Vec<String> = KINDS.iter().map(|kind| format!("\"{kind}\"")).collect();
                 write!(f, "\"all\" or \"requested\" or a list of {}", kinds.join(", "))
             }
+            Self::Ports => f.write_str("FIRST-LAST"),
+            Self::Fingerprints => f.write_str("a list of 64 hexadecimal digits each"),
         }
     }
 }
@@ -251,6 +258,65 @@ impl Field for Vec<IpAddr> {
         let quoted: Vec<String> = self.iter().map(|address| format!("\"{address}\"")).collect();
         Some(format!("[{}]", quoted.join(", ")))
     }
+}
+
+/// Ports that media is received on: at least one pair of an even port and the next.
+impl Field for Option<RangeInclusive<u16>> {
+    fn set(&mut self, raw: &Raw<'_>, _: &Rule) -> Result<(), String> {
+        const RIGHT: &str = "expected a range of ports such as \"40000-40099\"";
+        let text = raw.text().ok_or(RIGHT)?;
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port >= 1024);
+        let ends = text.split_once('-').and_then(|(first, last)| port(first).zip(port(last)));
+        let (first, last) = ends.ok_or_else(|| format!("{RIGHT}, from 1024 to 65535"))?;
+        let even = first.checked_add(first % 2);
+        if even.is_none_or(|even| even >= last) {
+            return Err(format!("{first}-{last} holds no even port with the next one; {RIGHT}"));
+        }
+        *self = Some(first..=last);
+        Ok(())
+    }
+
+    fn show(&self, _: &Rule) -> Option<String> {
+        self.as_ref().map(|range| format!("\"{}-{}\"", range.start(), range.end()))
+    }
+}
+
+/// SHA-256 fingerprints, with or without colons.
+impl Field for Vec<[u8; 32]> {
+    fn set(&mut self, raw: &Raw<'_>, _: &Rule) -> Result<(), String> {
+        const RIGHT: &str = "expected SHA-256 fingerprints of 64 hexadecimal digits, as \
+                             `openssl x509 -noout -fingerprint -sha256` shows them";
+        let read = |text: &str| fingerprint(text).ok_or_else(|| RIGHT.to_owned());
+        *self = match raw {
+            Raw::Text(text) => vec![read(text)?],
+            Raw::Bare(text) => text.split(',').map(read).collect::<Result<_, _>>()?,
+            Raw::List(items) => items
+                .iter()
+                .map(|item| item.text().ok_or_else(|| RIGHT.to_owned()).and_then(read))
+                .collect::<Result<_, _>>()?,
+            _ => return Err(RIGHT.to_owned()),
+        };
+        Ok(())
+    }
+
+    fn show(&self, _: &Rule) -> Option<String> {
+        let quoted = self.iter().map(|bytes| {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("\"{digits}\"")
+        });
+        let quoted: Vec<String> = quoted.collect();
+        Some(format!("[{}]", quoted.join(", "))).filter(|_| !self.is_empty())
+    }
+}
+
+fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let mut digits = text.trim().chars().filter(|c| *c != ':').map(|c| c.to_digit(16));
+    let mut bytes = [0; 32];
+    for byte in &mut bytes {
+        let (high, low) = (digits.next()??, digits.next()??);
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    digits.next().is_none().then_some(bytes)
 }
 
 impl Field for TracksChoice {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::read::{Field, Raw};
 use crate::settings::{
     BACKEND_LOSSES, CLOCKS, FORMATS, Global, IDLES, KEEP_ALIVES, LEVELS, LOSSES, PACKETS, PULLS,
-    STARTS, StreamOptions, TRANSPORTS,
+    STARTS, StreamOptions, TRANSPORTS, VERIFICATIONS,
 };
 
 pub use crate::read::Rule;
@@ -175,6 +175,13 @@ const LIMITS: &[Key<Global>] = &[
         "How long a connection may stand without a session."
     ),
     key!(
+        max_dynamic in limits,
+        whole(1, 100_000),
+        "Streams of patterns, such as [streams.\"nvr/*\"], that are open at one time; those that \
+         have failed count for as long as their backends are left in peace. Where there are as \
+         many, a reader of another one is told to come again (503)."
+    ),
+    key!(
         log_budget in limits,
         Rule::Size { min: 4 * MIB, max: TIB, zero: Some("a quarter of the memory there is") },
         "The memory that the media kept of all streams together may take. Beyond it the streams \
@@ -222,11 +229,70 @@ pub const STREAM: &[Key<StreamOptions>] = &[
         option "-u, --backend-user"
     ),
     key!(
+        password_file,
+        Rule::Text,
+        "A file that holds the password; it goes before `password`.",
+        sample "\"/run/secrets/hall\""
+    ),
+    key!(
+        credentials_elsewhere,
+        Rule::Flag,
+        "Whether they are shown to other hosts that the backend redirects to: whoever can answer \
+         for it could collect them."
+    ),
+    key!(
         transport,
         Rule::Word(TRANSPORTS),
-        "How media comes from the backend: over UDP, interleaved in the RTSP connection (TCP), or \
-         UDP with TCP where that is refused or brings nothing (auto).",
+        "How media comes from the backend: over UDP, interleaved in the RTSP connection (TCP), \
+         UDP with TCP where that is refused or brings nothing (auto), to a multicast group, or with \
+         the whole dialogue in a tunnel over HTTP (HTTPS where the source is rtsps://).",
         option "-t, --backend-tcp (tcp)"
+    ),
+    key!(
+        http_port,
+        Rule::Whole { min: 0, max: 65_535, zero: Some("the one in the source's URL") },
+        "The port of the tunnel with transport = \"http\".",
+        option "-T, --backend-http"
+    ),
+    key!(
+        backend_ports,
+        Rule::Ports,
+        "The UDP ports that media is received on, two for each track; without it the system \
+         chooses them.",
+        sample "\"40000-40099\""
+    ),
+    key!(
+        interface,
+        Rule::Text,
+        "The network interface, by name or by one of its addresses, on which multicast groups are \
+         joined; without it the one that leads to the backend.",
+        sample "\"eth0\""
+    ),
+    key!(
+        tls,
+        Rule::Word(VERIFICATIONS),
+        "Whether the certificate of an rtsps:// source is verified. With \"insecure\" whoever \
+         answers is believed, and each connection is a warning in the log."
+    ),
+    key!(
+        tls_ca,
+        Rule::Text,
+        "A PEM file with the authorities that may have signed it, in place of the system's.",
+        sample "\"/etc/rtsp-proxy/cameras-ca.pem\""
+    ),
+    key!(
+        tls_pin,
+        Rule::Fingerprints,
+        "The SHA-256 of the certificates that are accepted, and no others, whoever signed them and \
+         whatever their names and dates; `tls_ca` does not count then: openssl x509 -noout -fingerprint -sha256.",
+        sample "[\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]"
+    ),
+    key!(
+        tls_name,
+        Rule::Text,
+        "The name that is asked for (SNI) and that the certificate must have, in place of the host \
+         in the URL.",
+        sample "\"camera.example\""
     ),
     key!(
         udp_timeout,
@@ -413,8 +479,8 @@ pub const SOURCE_ABOUT: &str = "Where the stream is pulled from: rtsp://[USER:PA
      names other places where it is to be had, tried in this order when the first fails.";
 
 /// What `[users]` is.
-pub const USERS_ABOUT: &str =
-    "Who may read: NAME = \"PASSWORD\", by digest authentication. Without any, everybody may.";
+pub const USERS_ABOUT: &str = "Who may read: NAME = \"PASSWORD\" or NAME = { file = \"FILE\" }, by digest authentication. \
+     Without any, everybody may.";
 
 /// All places a key can stand in, as it is written with its section.
 pub(crate) fn places_of(name: &str) -> Vec<String> {
@@ -454,7 +520,7 @@ mod tests {
         for key in STREAM {
             assert_ne!(key.default_value().is_some(), !key.sample.is_empty(), "{key:?}");
             let value = key.default_value().unwrap_or_else(|| key.sample.to_owned());
-            let text = value.trim_matches('"');
+            let text = value.trim_matches(['"', '[', ']']);
             assert_eq!(key.set(&mut settings.defaults, &Raw::Bare(text)), Ok(()), "{key:?}");
         }
     }

@@ -1,6 +1,8 @@
 //! The settings themselves: plain values, checked when they were read.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rtsp_proto::auth::{Credentials, Secret};
@@ -9,7 +11,9 @@ use sdp::MediaKind;
 
 use crate::ConfigError;
 use crate::check::{check_stream_name, whole_settings};
+use crate::environment::Variable;
 use crate::load;
+use crate::pattern::Pattern;
 use crate::read::{Field, Raw, Rule, read_word};
 use crate::schema;
 
@@ -24,6 +28,8 @@ pub struct Settings {
     pub streams: Vec<StreamSettings>,
     /// Nothing to serve was named: the program shows itself with the test camera.
     pub demo: bool,
+    /// Variables about streams that are not there yet.
+    pub(crate) waiting: Vec<Variable>,
 }
 
 /// What concerns all streams together.
@@ -55,6 +61,8 @@ pub struct User {
     pub name: String,
     /// The password.
     pub password: Secret,
+    /// The file to read it from: see [`Settings::read_secrets`].
+    pub password_file: Option<String>,
 }
 
 /// What peers can make the server hold.
@@ -72,6 +80,8 @@ pub struct Limits {
     pub first_request: Duration,
     /// How long a connection may stand without a session. Default 60 s.
     pub idle_connection: Duration,
+    /// Streams of patterns that are open at one time. Default 64.
+    pub max_dynamic: usize,
     /// Bytes that the media kept of all streams together may take; 0 = a quarter of the memory
     /// that the program may have, which is the default.
     pub log_budget: usize,
@@ -93,9 +103,10 @@ pub struct Log {
 /// What is published under one name.
 #[derive(Clone, Debug)]
 pub struct StreamSettings {
-    /// The path under which readers find it, without the leading slash.
+    /// The path under which readers find it, without the leading slash; or a pattern of such names.
     pub name: String,
-    /// Where it is pulled from; may carry credentials.
+    /// Where it is pulled from; may carry credentials. With a pattern, `{1}` and so on in it stand
+    /// for what the wildcards match: see [`Pattern::fill`].
     pub source: RtspUrl,
     /// How it is pulled and served.
     pub options: StreamOptions,
@@ -108,8 +119,27 @@ pub struct StreamOptions {
     pub user: Option<String>,
     /// The password that goes with it.
     pub password: Option<Secret>,
+    /// The file to read it from: see [`Settings::read_secrets`].
+    pub password_file: Option<String>,
+    /// Whether the credentials are shown to other hosts that a backend redirects to. Default no.
+    pub credentials_elsewhere: bool,
     /// How media travels from the backend. Default auto.
     pub transport: TransportChoice,
+    /// The port of the HTTP tunnel; 0 = the URL's own, which is the default.
+    pub http_port: u16,
+    /// The UDP ports that media is received on; `None` = the system chooses, which is the default.
+    pub backend_ports: Option<RangeInclusive<u16>>,
+    /// The interface, by name or address, on which groups are joined; `None` = the one that leads
+    /// to the backend, which is the default.
+    pub interface: Option<String>,
+    /// Whether the backend's certificate is verified. Default yes.
+    pub tls: TlsChoice,
+    /// The file with the authorities that are trusted, in place of the system's.
+    pub tls_ca: Option<String>,
+    /// The SHA-256 fingerprints of the only certificates that are accepted; none by default.
+    pub tls_pin: Vec<[u8; 32]>,
+    /// The name that is asked for and verified, in place of the host in the URL.
+    pub tls_name: Option<String>,
     /// How long after PLAY media may fail to come over UDP before TCP is tried. Default 3 s.
     pub udp_timeout: Duration,
     /// How long the video may be silent before the backend is reset; `None` = for ever.
@@ -233,6 +263,21 @@ words! {
         Udp = "udp",
         /// Interleaved in the RTSP connection only.
         Tcp = "tcp",
+        /// To a group only.
+        Multicast = "multicast",
+        /// In a tunnel over HTTP, or HTTPS where the URL is rtsps.
+        Http = "http",
+    }
+}
+
+words! {
+    /// Whether a backend's certificate is verified.
+    TlsChoice, VERIFICATIONS {
+        /// It is.
+        #[default]
+        Verify = "verify",
+        /// It is not: whoever answers is believed.
+        Insecure = "insecure",
     }
 }
 
@@ -377,7 +422,58 @@ impl Settings {
     /// Everything that is wrong with the text: syntax, unknown keys, values of the wrong kind or out
     /// of range, values that contradict each other, streams without `source`.
     pub fn from_toml(text: &str, file: &str) -> Result<Self, ConfigError> {
-        load::load(text, file)
+        load::load(text, file, &[])
+    }
+
+    /// Reads a configuration file as [`Settings::from_toml`] does, and over it the variables of
+    /// the environment that begin with `RTSP_PROXY_`: the key in capitals, with its section before
+    /// it (`RTSP_PROXY_RTSP_PORT`, `RTSP_PROXY_LOG_LEVEL`, `RTSP_PROXY_DEFAULTS_TRANSPORT`,
+    /// `RTSP_PROXY_STREAMS_HALL_PASSWORD`, `RTSP_PROXY_USERS_ANNA`); in names of streams and
+    /// readers everything but letters and digits is `_`. A stream or a reader that is not in the
+    /// file is added, its name in small letters; a stream needs its `..._SOURCE` then, or to be
+    /// added by [`Settings::add_stream`]. Other variables are left alone.
+    ///
+    /// # Errors
+    /// As for the file. Never the value of a variable.
+    pub fn from_toml_and_environment(
+        text: &str,
+        file: &str,
+        variables: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
+        load::load(text, file, variables)
+    }
+
+    /// Replaces passwords whose file is named by what `read` finds there, without the line's end.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or is empty, with its key; never what is in it.
+    pub fn read_secrets(
+        &mut self,
+        read: impl Fn(&str) -> io::Result<String>,
+    ) -> Result<(), String> {
+        let secret = |key: &str, file: &str| {
+            let text = read(file).map_err(|error| format!("{key}: {file}: {error}"))?;
+            match text.trim_end_matches(['\r', '\n']) {
+                "" => Err(format!("{key}: {file} is empty")),
+                password => Ok(Secret::new(password)),
+            }
+        };
+        for user in &mut self.global.users {
+            if let Some(file) = &user.password_file {
+                user.password = secret(&format!("users.{}", user.name), file)?;
+            }
+        }
+        let streams = self
+            .streams
+            .iter_mut()
+            .map(|stream| (format!("streams.{}.password_file", stream.name), &mut stream.options));
+        let defaults = ("defaults.password_file".to_owned(), &mut self.defaults);
+        for (key, options) in std::iter::once(defaults).chain(streams) {
+            if let Some(file) = &options.password_file {
+                options.password = Some(secret(&key, file)?);
+            }
+        }
+        Ok(())
     }
 
     /// Sets one value from plain text, over what a file said: `key` is the key with its section
@@ -391,11 +487,12 @@ impl Settings {
         if let Some(name) = key.strip_prefix("defaults.") {
             let key = schema::STREAM.iter().find(|key| key.name == name);
             let key = key.ok_or_else(|| format!("unknown key `{name}`"))?;
-            key.set(&mut self.defaults, &raw)?;
-            return self
-                .streams
-                .iter_mut()
-                .try_for_each(|stream| key.set(&mut stream.options, &raw));
+            let streams = self.streams.iter_mut().map(|stream| &mut stream.options);
+            for options in std::iter::once(&mut self.defaults).chain(streams) {
+                key.set(options, &raw)?;
+                options.forget_other_password(name);
+            }
+            return Ok(());
         }
         let (section, name) = key.split_once('.').unwrap_or(("", key));
         let key = schema::SECTIONS
@@ -416,7 +513,13 @@ impl Settings {
             return Err(format!("there are two streams with the name `{name}`"));
         }
         let options = self.defaults.clone();
-        self.streams.push(StreamSettings { name: name.to_owned(), source, options });
+        let mut stream = StreamSettings { name: name.to_owned(), source, options };
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for variable in waiting.extract_if(.., |variable| variable.is_of(name)) {
+            variable.set(&mut stream)?;
+        }
+        self.waiting = waiting;
+        self.streams.push(stream);
         Ok(())
     }
 
@@ -426,12 +529,32 @@ impl Settings {
     /// # Errors
     /// The first contradiction, in words.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(variable) = self.waiting.first() {
+            return Err(format!("{variable}: there is no such stream"));
+        }
         let first = whole_settings(self).into_iter().next();
         first.map_or(Ok(()), |(key, what)| Err(format!("{key}: {what}")))
     }
 }
 
+impl StreamOptions {
+    /// A password that was set goes before a file that was named earlier, and the other way round.
+    pub(crate) fn forget_other_password(&mut self, key: &str) {
+        match key {
+            "password" => self.password_file = None,
+            "password_file" => self.password = None,
+            _ => {}
+        }
+    }
+}
+
 impl StreamSettings {
+    /// The pattern that the name is, if it is one.
+    #[must_use]
+    pub fn pattern(&self) -> Option<Pattern> {
+        Pattern::parse(&self.name).ok()
+    }
+
     /// What to answer the backend's challenge with: the URL's own credentials, else those of the
     /// options, where there is a user.
     #[must_use]
@@ -474,6 +597,7 @@ impl Default for Limits {
             body_bytes: 256 << 10,
             first_request: Duration::from_secs(10),
             idle_connection: Duration::from_secs(60),
+            max_dynamic: 64,
             log_budget: 0,
         }
     }
@@ -484,7 +608,16 @@ impl Default for StreamOptions {
         Self {
             user: None,
             password: None,
+            password_file: None,
+            credentials_elsewhere: false,
             transport: TransportChoice::default(),
+            http_port: 0,
+            backend_ports: None,
+            interface: None,
+            tls: TlsChoice::default(),
+            tls_ca: None,
+            tls_pin: Vec::new(),
+            tls_name: None,
             udp_timeout: Duration::from_secs(3),
             max_packet_gap: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(5),

@@ -23,6 +23,8 @@ pub(crate) const BUS_CAPACITY: usize = 8192;
 pub(crate) enum Message {
     /// A connection whose first request has been read.
     Connection(Box<NewConnection>),
+    /// To the home of a stream that was opened on demand.
+    Open(StreamId),
     /// To the stream's home.
     ToStream(StreamId, ToStream),
     /// To a shard with readers of the stream.

@@ -9,20 +9,28 @@ mod alarm;
 mod bus;
 mod clock;
 mod entropy;
+mod gate;
 mod host;
 mod ledger;
 mod listen;
 mod load;
+mod multicast;
 mod options;
 mod proxy;
+mod reach;
 mod registry;
 mod rtcp_routes;
 mod shard;
 mod sockopt;
 mod status;
+mod tls;
 mod udp_rx;
 mod udp_tx;
 
-pub use options::{ProxyOptions, StreamSetup};
+pub use options::{OnDemand, Opening, ProxyOptions, StreamSetup};
 pub use proxy::{Proxy, StartError};
+pub use reach::{
+    Authorities, AuthoritiesError, Fingerprint, Interface, NotAFingerprint, Reach, TlsOptions,
+    Trust,
+};
 pub use status::{ReaderStatus, TrackReception};

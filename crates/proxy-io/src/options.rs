@@ -1,10 +1,15 @@
 //! What the shell can be told.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use fan_out::{FanOutLimits, Start};
 use proxy_session::StreamOptions;
 use rtsp_server::ServerOptions;
+
+use crate::reach::Reach;
 
 /// Everything a proxy is started with.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct ProxyOptions {
     pub pending_connections: usize,
     /// The streams.
     pub streams: Vec<StreamSetup>,
+    /// Streams beside these, which are opened when a reader asks for them. Default none.
+    pub on_demand: OnDemand,
 }
 
 /// One stream to be proxied.
@@ -40,10 +47,54 @@ pub struct StreamSetup {
     pub name: String,
     /// Backend and relay.
     pub options: StreamOptions,
+    /// How its backend is reached.
+    pub reach: Reach,
     /// Where readers begin who do not say.
     pub start: Start,
     /// Bounds of the stream's log and of lag, on each shard.
     pub fan_out: FanOutLimits,
+}
+
+/// Streams that are opened when a reader asks for them, and closed when nobody has for a while.
+#[derive(Clone, Default)]
+pub struct OnDemand {
+    find: Option<Arc<Find>>,
+    max: usize,
+}
+
+type Find = dyn Fn(&str) -> Option<Opening> + Send + Sync;
+
+/// A stream that is to be opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The stream, with the name that was asked for.
+    pub setup: StreamSetup,
+    /// How long it may have no reader before it is closed. Less than a second is as a second:
+    /// between two of its requests a reader has no session yet.
+    pub linger: Duration,
+}
+
+impl OnDemand {
+    /// At most `max` streams at one time, which `find` knows by their names. It is asked on the
+    /// shards' threads and must not take long.
+    #[must_use]
+    pub fn new(max: usize, find: impl Fn(&str) -> Option<Opening> + Send + Sync + 'static) -> Self {
+        Self { find: Some(Arc::new(find)), max }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Opening> {
+        self.find.as_ref()?(name)
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+}
+
+impl fmt::Debug for OnDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnDemand").field("max", &self.max).finish_non_exhaustive()
+    }
 }
 
 impl Default for ProxyOptions {
@@ -59,6 +110,7 @@ impl Default for ProxyOptions {
             log_budget: 0,
             pending_connections: 5_000,
             streams: Vec::new(),
+            on_demand: OnDemand::default(),
         }
     }
 }

@@ -11,12 +11,13 @@ use crate::advice;
 use crate::bus::{Bus, Message};
 use crate::clock;
 use crate::entropy;
+use crate::gate::Gate;
 use crate::host;
 use crate::ledger::Ledger;
 use crate::listen::{self, Acceptor};
 use crate::load::Loads;
 use crate::options::ProxyOptions;
-use crate::registry::{Registry, StreamEntry, StreamId};
+use crate::registry::Registry;
 use crate::rtcp_routes::RtcpRoutes;
 use crate::shard::{self, ReaderPorts, Seat};
 use crate::status::ReaderStatus;
@@ -28,7 +29,7 @@ pub struct Proxy {
     addresses: Vec<SocketAddr>,
     shards: Vec<JoinHandle<()>>,
     ledger: Ledger,
-    streams: usize,
+    registry: Registry,
 }
 
 /// Why a proxy could not be started.
@@ -73,18 +74,15 @@ impl Proxy {
         let ports = ReaderPorts::bind(count, &options.bind, options.rtp_port)
             .map_err(|(address, source)| StartError::BindUdp { address, source })?;
         let (bus, inboxes) = Bus::new(count);
-        let registry = Registry::default();
+        let registry = Registry::new(count, options.on_demand.clone());
         let loads = Loads::new(count);
         let routes = RtcpRoutes::default();
+        let gate = Gate::default();
         let ledger = Ledger::new(count, budget(options.log_budget));
         let mut homes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        for (index, setup) in options.streams.iter().enumerate() {
-            let (id, home) = (StreamId(index), index % count);
-            let name = Arc::from(setup.name.as_str());
-            let fan_out = Arc::new(setup.fan_out.clone());
-            let entry = StreamEntry { id, name, home, start: setup.start, fan_out };
-            registry.insert(entry.clone());
-            if let Some(homes) = homes.get_mut(home) {
+        for setup in &options.streams {
+            let entry = registry.add(setup);
+            if let Some(homes) = homes.get_mut(entry.home) {
                 homes.push((entry, setup.clone()));
             }
         }
@@ -99,7 +97,6 @@ impl Proxy {
             first_line: options.server.limits.header_bytes,
         };
         let options = Arc::new(options);
-        let streams = options.streams.len();
         let mut shards = Vec::new();
         for (me, ((inbox, ports), homes)) in inboxes.into_iter().zip(ports).zip(homes).enumerate() {
             let seat = Seat {
@@ -110,6 +107,7 @@ impl Proxy {
                 loads: loads.clone(),
                 ledger: ledger.clone(),
                 routes: routes.clone(),
+                gate: gate.clone(),
                 options: Arc::clone(&options),
                 ports,
                 homes,
@@ -119,7 +117,7 @@ impl Proxy {
         }
         // The acceptor holds nothing that would have to be put in order: it ends with the process.
         drop(spawn("acceptor", move || acceptor.run(listeners))?);
-        Ok(Self { bus, addresses, shards, ledger, streams })
+        Ok(Self { bus, addresses, shards, ledger, registry })
     }
 
     /// The addresses that readers connect to.
@@ -132,7 +130,7 @@ impl Proxy {
     /// receives by its own reports.
     pub fn log_status(&self) {
         let (bytes, budget) = (self.ledger.bytes(), self.ledger.budget());
-        let (streams, readers) = (self.streams, self.ledger.readers());
+        let (streams, readers) = (self.registry.len(), self.ledger.readers());
         tracing::info!(bytes, streams, readers, budget, "log memory");
         for shard in 0..self.bus.len() {
             // A shard that is too far behind to say how it is has said so in the log.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::setsockopt;
@@ -116,6 +118,24 @@ pub(crate) fn udp_pair(
     Err(last)
 }
 
+/// Two sockets on neighbouring ports of a range, the even one first. Pairs are taken in turns, so
+/// that what is on its way to a closed one finds nobody.
+pub(crate) fn udp_pair_within(
+    ip: IpAddr,
+    range: &RangeInclusive<u16>,
+) -> io::Result<(std::net::UdpSocket, std::net::UdpSocket)> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let evens = || range.clone().filter(|port| port % 2 == 0 && range.contains(&(port | 1)));
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % evens().count().max(1);
+    for port in evens().skip(turn).chain(evens().take(turn)) {
+        if let Ok(pair) = udp_pair(ip, port, false) {
+            return Ok(pair);
+        }
+    }
+    let why = format!("no pair of ports from {} to {} is free", range.start(), range.end());
+    Err(io::Error::new(io::ErrorKind::AddrInUse, why))
+}
+
 /// Ephemeral ports tried before the host is said to have no free pair.
 const PAIR_ATTEMPTS: usize = 64;
 
@@ -130,6 +150,24 @@ mod tests {
         let port = rtp.local_addr()?.port();
         assert_eq!(port % 2, 0);
         assert_eq!(rtcp.local_addr()?.port(), port + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn pairs_of_a_range_are_taken_until_none_is_left() -> io::Result<()> {
+        let ip = Ipv4Addr::LOCALHOST.into();
+        // Five ports, of which the first and the last have no neighbour that would do.
+        let range = 46_101..=46_106;
+        let mut pairs = Vec::new();
+        while let Ok(pair) = udp_pair_within(ip, &range) {
+            pairs.push(pair);
+        }
+        let mut ports: Vec<u16> =
+            pairs.iter().filter_map(|(rtp, _)| Some(rtp.local_addr().ok()?.port())).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [46_102, 46_104]);
+        pairs.pop();
+        assert!(udp_pair_within(ip, &range).is_ok());
         Ok(())
     }
 

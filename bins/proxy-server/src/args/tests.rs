@@ -19,10 +19,17 @@ transport = "udp"
 const BAD: &str = "rtsp_prot = 1\nworkers = -1\n";
 
 fn parse_line(line: &str) -> Result<Command, String> {
-    parse(line.split_whitespace().map(OsString::from), |path| match path.to_str() {
+    parse_with(line, &[])
+}
+
+fn parse_with(line: &str, variables: &[(&str, &str)]) -> Result<Command, String> {
+    let variables: Vec<(String, String)> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    parse(line.split_whitespace().map(OsString::from), &variables, |path| match path.to_str() {
         Some("good.toml") => Ok(FILE.to_owned()),
         Some("bad.toml") => Ok(BAD.to_owned()),
         Some("empty.toml") => Ok(String::new()),
+        Some("secret") => Ok("hidden\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     })
 }
@@ -113,6 +120,41 @@ fn options_override_the_file() {
 }
 
 #[test]
+fn a_tunnel_has_a_port_and_a_source_may_be_encrypted() {
+    let tunnel = settings("-T 8080 rtsps://a/1");
+    let options = &tunnel.streams[0].options;
+    assert_eq!((options.transport, options.http_port), (TransportChoice::Http, 8080));
+}
+
+#[test]
+fn variables_go_over_the_file_and_under_options() {
+    let variables = [
+        ("RTSP_PROXY_CONFIG", "good.toml"),
+        ("RTSP_PROXY_RTSP_PORT", "7002"),
+        ("RTSP_PROXY_LOG_FORMAT", "text"),
+        ("RTSP_PROXY_STREAMS_YARD_USER", "u"),
+        ("RTSP_PROXY_STREAMS_YARD_PASSWORD_FILE", "secret"),
+    ];
+    let Ok(Command::Serve(settings)) = parse_with("-p 7001 yard=rtsp://a/1", &variables) else {
+        panic!("all of it is good")
+    };
+    assert_eq!(settings.global.rtsp_port, 7001);
+    assert_eq!(settings.global.log.format, LogFormat::Text);
+    let [hall, yard] = &settings.streams[..] else { panic!("{settings:?}") };
+    assert_eq!((hall.name.as_str(), yard.name.as_str()), ("hall", "yard"));
+    let password = yard.credentials().map(|known| known.password.expose().to_owned());
+    assert_eq!(password.as_deref(), Some("hidden"));
+    for (line, name, value, expected) in [
+        ("rtsp://a/1", "RTSP_PROXY_WORKERS", "many", "RTSP_PROXY_WORKERS"),
+        ("rtsp://a/1", "RTSP_PROXY_CONFIG", "absent.toml", "absent.toml"),
+        ("rtsp://a/1", "RTSP_PROXY_STREAMS_X_USER", "u", "no such stream"),
+    ] {
+        let wrong = parse_with(line, &[(name, value)]).map(|_| ()).unwrap_err();
+        assert!(wrong.contains(expected), "{wrong}");
+    }
+}
+
+#[test]
 fn without_anything_to_serve_it_shows_itself() {
     for (line, demo) in
         [("", true), ("-v -p 9000", true), ("rtsp://a/1", false), ("--config good.toml", false)]
@@ -146,7 +188,8 @@ fn help_and_version_need_nothing_else() {
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     for (line, words) in [
-        ("-T 8080 rtsp://a/1", &["-T", "not supported yet"][..]),
+        ("-T x rtsp://a/1", &["-T/--backend-http", "whole number"][..]),
+        ("-T rtsp://a/1", &["-T/--backend-http needs PORT", "a URL follows"]),
         ("-R", &["-R", "not supported yet"]),
         ("-U a b", &["-U", "not supported yet"]),
         ("-x", &["unknown option -x"]),

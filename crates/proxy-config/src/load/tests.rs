@@ -9,6 +9,67 @@ fn load(text: &str) -> Result<Settings, String> {
 }
 
 #[test]
+fn what_concerns_reaching_a_backend_is_read() {
+    let pin = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
+    let settings = load(&format!(
+        r#"
+        [users]
+        anna = {{ file = "anna" }}
+        [defaults]
+        user = "u"
+        password_file = "common"
+        [streams.a]
+        source = "rtsps://camera/1"
+        transport = "http"
+        http_port = 8080
+        backend_ports = "40001-40005"
+        tls_pin = ["{pin}"]
+        [streams.b]
+        source = "rtsp://camera/2"
+        password = "own"
+        interface = "eth0"
+        "#
+    ));
+    let mut settings = settings.expect("all of it is good");
+    let read = |file: &str| match file {
+        "anna" => Ok("one\r\n".to_owned()),
+        "common" => Ok("two".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    settings.read_secrets(read).expect("both files are there");
+    assert_eq!(settings.global.users[0].password.expose(), "one");
+    let passwords: Vec<String> = settings
+        .streams
+        .iter()
+        .filter_map(|stream| Some(stream.credentials()?.password.expose().to_owned()))
+        .collect();
+    assert_eq!(passwords, ["two", "own"]);
+    let [a, b] = &settings.streams[..] else { panic!("{settings:?}") };
+    assert_eq!((a.options.transport, a.options.http_port), (TransportChoice::Http, 8080));
+    assert_eq!(a.options.backend_ports, Some(40_001..=40_005));
+    assert_eq!(a.options.tls_pin[0][..3], [0xe3, 0xb0, 0xc4]);
+    assert_eq!(b.options.interface.as_deref(), Some("eth0"));
+    let error = settings.read_secrets(|_| Ok("\n".to_owned())).expect_err("nothing in it");
+    assert_eq!(error, "users.anna: anna is empty");
+}
+
+#[test]
+fn what_contradicts_about_reaching_a_backend_is_said() {
+    for (lines, expected) in [
+        ("http_port = 80", "is that of `transport = \"http\"`"),
+        ("tls = \"insecure\"\ntls_ca = \"f\"", "nothing is verified"),
+        ("password_file = \"f\"", "needs a `user`"),
+        ("backend_ports = \"40001-40002\"", "no even port"),
+        ("backend_ports = \"40000\"", "expected a range of ports"),
+        ("tls_pin = \"abc\"", "64 hexadecimal digits"),
+    ] {
+        let error =
+            load(&format!("[streams.a]\nsource = \"rtsps://c/1\"\n{lines}")).expect_err(lines);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn every_kind_of_value_is_read() {
     let settings = load(
         r#"
@@ -155,7 +216,10 @@ fn an_error_names_file_line_key_and_what_would_be_right() {
             "f.toml:2: users.a:b: a reader's name cannot have a colon, \
           a quote or a control character",
         ),
-        ("[users]\nanna = 7", "f.toml:2: users.anna: expected the reader's password in quotes"),
+        (
+            "[users]\nanna = 7",
+            "f.toml:2: users.anna: expected the reader's password in quotes, or { file = \"FILE\" }",
+        ),
         (
             "limits = 3",
             "f.toml:1: limits: expected a table: [limits] on a line of its own, keys below",

@@ -13,6 +13,7 @@ use time_normalizer::{RefitCause, TimeEvent};
 
 use super::Shard;
 use super::backend::BackendIo;
+use super::dynamic::Dynamic;
 use crate::alarm::Alarm;
 use crate::bus::{FromStream, ToStream};
 use crate::clock;
@@ -28,7 +29,9 @@ pub(super) struct Home {
     pub(super) meter: Arc<Meter>,
     /// Shards with readers; where there is any, this one too, whose log others begin with.
     pub(super) subscribers: Vec<usize>,
-    alarm: Rc<Alarm>,
+    pub(super) alarm: Rc<Alarm>,
+    /// For streams that were opened on demand.
+    pub(super) dynamic: Option<Dynamic>,
 }
 
 impl Shard {
@@ -37,15 +40,17 @@ impl Shard {
         let alarm = Rc::new(Alarm::default());
         let seed = crate::entropy::seed();
         let meter = Arc::new(Meter::within(self.ledger.meter(self.me)));
+        let io = BackendIo::new(&setup);
         let mut stream = Stream::new(now, &setup.name, setup.options, seed);
         stream.count_in(Arc::clone(&meter));
         let home = Home {
             stream,
-            io: BackendIo::default(),
+            io,
             entry,
             meter,
             subscribers: Vec::new(),
             alarm: Rc::clone(&alarm),
+            dynamic: None,
         };
         self.homes.insert(id, home);
         if let Some(shard) = self.shared() {
@@ -74,7 +79,12 @@ impl Shard {
     }
 
     pub(super) fn on_to_stream(&mut self, now: Now, id: StreamId, what: ToStream) {
+        // The message that opens it may come by another shard, and later.
+        self.open_home(now, id);
         let Some(home) = self.homes.get_mut(&id) else { return };
+        if let Some(dynamic) = &mut home.dynamic {
+            dynamic.on_reader(now);
+        }
         match what {
             ToStream::Subscribe { shard } => return self.subscribe(now, id, shard),
             ToStream::Unsubscribe { shard } => {
@@ -146,7 +156,12 @@ impl Shard {
                 Output::EndReaders { why } => {
                     self.tell(now, id, &FromStream::EndReaders { why: Arc::from(why) });
                 }
-                Output::Event(event) => log(home.stream.name(), event),
+                Output::Event(event) => {
+                    if let Some(dynamic) = &mut home.dynamic {
+                        dynamic.on_event(&event);
+                    }
+                    log(home.stream.name(), event);
+                }
                 _ => {}
             }
         }

@@ -7,6 +7,7 @@
 mod backend;
 mod budget;
 mod conn;
+mod dynamic;
 mod home;
 mod many;
 mod pump;
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::alarm::Alarm;
 use crate::bus::{Bus, FromStream, Message, ToStream};
 use crate::clock;
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::load::Loads;
 use crate::options::{ProxyOptions, StreamSetup};
@@ -50,6 +52,7 @@ pub(crate) struct Seat {
     pub(crate) loads: Loads,
     pub(crate) ledger: Ledger,
     pub(crate) routes: RtcpRoutes,
+    pub(crate) gate: Gate,
     pub(crate) options: Arc<ProxyOptions>,
     pub(crate) ports: ReaderPorts,
     pub(crate) homes: Vec<(StreamEntry, StreamSetup)>,
@@ -64,6 +67,7 @@ pub(crate) struct Shard {
     registry: Registry,
     ledger: Ledger,
     routes: RtcpRoutes,
+    gate: Gate,
     options: Arc<ProxyOptions>,
     server: Server,
     conns: HashMap<ConnId, conn::Conn>,
@@ -98,7 +102,7 @@ const BUS_STEP: usize = 256;
 
 /// Runs a shard until it has been shut down.
 pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
-    let Seat { me, bus, inbox, registry, loads, ledger, routes, options, ports, homes, seed } =
+    let Seat { me, bus, inbox, registry, loads, ledger, routes, gate, options, ports, homes, seed } =
         seat;
     let sockets = sockets::ReaderSockets::new(ports)?;
     let shards = bus.len();
@@ -113,6 +117,7 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             registry,
             ledger,
             routes,
+            gate,
             server: Server::new(server_options, seed),
             options,
             conns: HashMap::new(),
@@ -226,6 +231,7 @@ impl Shard {
     fn on_message(&mut self, now: Now, message: Message) {
         match message {
             Message::Connection(connection) => self.on_connection(now, *connection),
+            Message::Open(id) => self.open_home(now, id),
             Message::ToStream(id, what) => self.on_to_stream(now, id, what),
             Message::FromStream(id, what) => self.on_from_stream(now, id, what),
             Message::Rtcp { from, data } => {

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::Shard;
 use crate::bus::{FromStream, ToStream};
-use crate::registry::{StreamEntry, StreamId};
+use crate::registry::{Lease, StreamEntry, StreamId};
 use crate::rtcp_routes;
 
 /// A reader's session on this shard.
@@ -43,6 +43,7 @@ pub(super) struct Question {
     what: Asked,
     stream: Arc<str>,
     conn: Option<ConnId>,
+    _lease: Lease,
 }
 
 enum Asked {
@@ -115,12 +116,12 @@ impl Shard {
 
     fn on_ask(&mut self, now: Now, id: AskId, ask: Ask) {
         match ask {
-            Ask::Describe { conn, stream, .. } => match self.registry.find(&stream) {
-                Some(entry) => {
+            Ask::Describe { conn, stream, .. } => match self.seek(now, conn, &stream) {
+                Ok(entry) => {
                     let what = (Asked::Describe, Some(conn));
                     self.ask_stream(&entry, id, what, None, StreamAsk::Describe);
                 }
-                None => self.refuse(now, id, StatusCode::NOT_FOUND, "no such stream"),
+                Err(refusal) => self.answer(now, id, refusal),
             },
             Ask::Setup { conn, session, stream, track, transport, query } => {
                 self.on_setup(now, id, conn, session, &stream, track, transport, query.as_deref());
@@ -166,8 +167,9 @@ impl Shard {
         transport: Chosen,
         query: Option<&str>,
     ) {
-        let Some(entry) = self.registry.find(stream) else {
-            return self.refuse(now, id, StatusCode::NOT_FOUND, "no such stream");
+        let entry = match self.seek(now, conn, stream) {
+            Ok(entry) => entry,
+            Err(refusal) => return self.answer(now, id, refusal),
         };
         let Some(track) = u8::try_from(track).ok().map(TrackId) else {
             return self.refuse(now, id, StatusCode::NOT_FOUND, "no such track");
@@ -213,7 +215,8 @@ impl Shard {
     ) {
         let number = self.own_number();
         let stream = Arc::clone(&entry.name);
-        self.questions.insert(number, Question { id, what, stream, conn });
+        let lease = entry.lease.clone();
+        self.questions.insert(number, Question { id, what, stream, conn, _lease: lease });
         self.asked.insert(id, number);
         let reader = reader.unwrap_or(ReaderId(number));
         let message = ToStream::Ask { ticket: Ticket(number), reader, ask };
@@ -236,7 +239,7 @@ impl Shard {
 
     fn on_reply(&mut self, now: Now, ticket: Ticket, reply: Reply) {
         let Some(question) = self.questions.remove(&ticket.0) else { return };
-        let Question { id, what, stream, conn } = question;
+        let Question { id, what, stream, conn, .. } = question;
         self.asked.remove(&id);
         let answer = match (what, reply) {
             (_, Reply::Refused(refusal)) => {
