@@ -237,6 +237,9 @@ impl Stream {
             if start != Start::Live && wanted.contains(track.id) && key(track).is_none() {
                 track.wish_for_key();
             }
+            if wanted.contains(track.id) {
+                track.told.get_or_insert_with(|| self.timeline.report(now, track.index));
+            }
         }
         self.request_keys(now);
         let is_wanted = |track: &&Track| wanted.contains(track.id);

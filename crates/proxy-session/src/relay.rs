@@ -100,8 +100,16 @@ impl Stream {
         self.building = None;
         self.key_unit = None;
         if let Some(batch) = self.builder.finish(now.mono) {
-            self.publish(batch);
+            self.publish_media(now, batch);
         }
+    }
+
+    /// A batch of media, behind a report where what the last one said has changed.
+    pub(crate) fn publish_media(&mut self, now: Now, batch: Arc<WireBatch>) {
+        if let Some(report) = self.correction(now, batch.track().index()) {
+            self.publish(report);
+        }
+        self.publish(batch);
     }
 
     /// A reader has joined an audience: what was kept for the first one flows.

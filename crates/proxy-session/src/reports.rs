@@ -1,5 +1,6 @@
 //! Sender reports to readers, receiver reports to the backend.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,10 +30,38 @@ impl Stream {
             if track.has_ended || !track.schedule.due(now.mono) {
                 continue;
             }
-            let Some(Some(track)) = self.tracks.get(index) else { continue };
-            let batch = WireBatch::report(track.id, &self.report(now, track), now.mono);
-            self.out.push_back(Output::Publish(batch));
+            if let Some(batch) = self.report_to_all(now, index) {
+                self.out.push_back(Output::Publish(batch));
+            }
         }
+    }
+
+    /// A report of a track for all of its readers.
+    fn report_to_all(&mut self, now: Now, index: usize) -> Option<Arc<WireBatch>> {
+        let track = self.tracks.get(index)?.as_ref()?;
+        let batch = WireBatch::report(track.id, &self.report(now, track), now.mono);
+        let told = self.timeline.report(now, track.index);
+        self.tracks.get_mut(index)?.as_mut()?.told = Some(told);
+        Some(batch)
+    }
+
+    /// The report that has to come before a track's next packets, if what readers were told of its
+    /// times is not true any more: they would be shown beside another moment of the other tracks.
+    pub(crate) fn correction(&mut self, now: Now, index: usize) -> Option<Arc<WireBatch>> {
+        let track = self.tracks.get_mut(index)?.as_mut()?;
+        // A backend that moves all the time is told of with the reports that are due.
+        let is_early = |at| now.mono.saturating_duration_since(at) < SELDOM;
+        if track.corrected_at.is_some_and(is_early) || !self.timeline.take_moved(track.index) {
+            return None;
+        }
+        let told = track.told?;
+        let holds = self.timeline.presentation(now, track.index, told.rtp);
+        let off = holds.since(told.ntp).or_else(|| told.ntp.since(holds)).unwrap_or_default();
+        if off < WORTH_TELLING {
+            return None;
+        }
+        track.corrected_at = Some(now.mono);
+        self.report_to_all(now, index)
     }
 
     /// The backend has said goodbye for one track: readers hear it, and no more of that track unless
@@ -134,3 +163,8 @@ impl Stream {
 
 /// Between the end of one track and the word of it to readers.
 const GOODBYE_DELAY: Duration = Duration::from_millis(500);
+
+/// How far a track's times have to be moved for readers to be told at once.
+const WORTH_TELLING: Duration = Duration::from_millis(1);
+/// How far such reports are apart at least.
+const SELDOM: Duration = Duration::from_millis(200);

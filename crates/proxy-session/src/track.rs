@@ -23,6 +23,10 @@ pub(crate) struct Track {
     pub(crate) rate: ClockRate,
     pub(crate) index: TrackIndex,
     pub(crate) schedule: ReportSchedule,
+    /// What the last report told to readers of its times.
+    pub(crate) told: Option<ReportPair>,
+    /// When a report was made last because that was not true any more.
+    pub(crate) corrected_at: Option<Instant>,
     input: Input,
     reception: Reception,
     /// How packets become those of readers; away while it is at work.
@@ -104,6 +108,8 @@ impl Track {
             rate,
             index,
             schedule: ReportSchedule::seeded(now.mono, ssrc.0.into()),
+            told: None,
+            corrected_at: None,
             input: Input::Tcp(InOrder::new()),
             reception: Reception::new(rate),
             way: Some(way),
@@ -174,6 +180,7 @@ impl Track {
     /// The same, for the first reader after nobody was there.
     pub(crate) fn begin(&mut self) {
         self.restart();
+        self.told = None;
         self.sequencer.begun = self.sequencer.next;
         self.forget_keys();
         if let Some(wish) = &mut self.wish {

@@ -122,7 +122,7 @@ impl<'a> Exit<'a> {
         let mut pushed = stream.builder.push(bytes, seq, timestamp, ssrc);
         if pushed == Push::Full {
             if let Some(batch) = stream.builder.finish(now.mono) {
-                stream.publish(batch);
+                stream.publish_media(now, batch);
             }
             pushed = stream.builder.push(bytes, seq, timestamp, ssrc);
         }

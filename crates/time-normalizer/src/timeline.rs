@@ -315,6 +315,13 @@ impl Timeline {
         moved(backend.unwrap_or_else(|| self.wall.at(elapsed, now.wall)), distance)
     }
 
+    /// Whether what a track's timestamps stand for may have been moved at once since this was last
+    /// asked: then what reports said before may not be true any more.
+    #[inline]
+    pub fn take_moved(&mut self, track: TrackIndex) -> bool {
+        self.tracks.get_mut(track.0).is_some_and(|track| std::mem::take(&mut track.was_moved))
+    }
+
     /// Whether reports carry the backend's time.
     pub const fn shows_backend_time(&self) -> bool {
         self.shows_backend
@@ -398,7 +405,9 @@ impl Timeline {
 
     /// Something moved: no line holds any more.
     fn expect_anew(&mut self) {
-        self.tracks.iter_mut().for_each(|track| track.line = Line::NONE);
+        for track in &mut self.tracks {
+            (track.line, track.was_moved) = (Line::NONE, true);
+        }
     }
 
     #[cold]

@@ -27,6 +27,8 @@ pub(crate) struct Track {
     pub(crate) was_heard: bool,
     /// What the window that just closed has said.
     pub(crate) heard: Option<i64>,
+    /// Whether its times may have been moved at once since somebody last asked.
+    pub(crate) was_moved: bool,
     /// Until then its timestamps are not taken for a clock, as long as another track has one.
     restless_until: i64,
     pub(crate) reports: Reports,
@@ -73,6 +75,7 @@ impl Track {
             align: Servo::new(ALIGN),
             window: Window::EMPTY,
             line: Line::NONE,
+            was_moved: false,
             late: 0,
             was_heard: false,
             heard: None,

@@ -6,6 +6,7 @@ mod demand;
 mod describing;
 mod endings;
 mod hold;
+mod hold_time;
 mod instant;
 mod joining;
 mod keys;
