@@ -46,9 +46,19 @@ impl Proxy {
     /// If it does not print a play URL in time.
     #[must_use]
     pub fn start_on<S: AsRef<str>>(port: u16, arguments: &[S]) -> Self {
+        Self::start_in(port, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not print a play URL in time.
+    #[must_use]
+    pub fn start_in<S: AsRef<str>>(port: u16, arguments: &[S], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(programs::proxy_server());
         command.args(["-p", &port.to_string(), "-v"]);
         command.args(arguments.iter().map(AsRef::as_ref));
+        command.envs(variables.iter().copied());
         let process = Process::start("proxy-server", &mut command);
         let url = process.stdout().wait_for(START, |line| line.starts_with("rtsp://"));
         assert!(

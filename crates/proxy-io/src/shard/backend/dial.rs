@@ -1,5 +1,6 @@
 //! From a host's name to a connection.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,8 +48,14 @@ pub(super) async fn dial(goal: &Goal, deadline: Duration) -> io::Result<Dialled>
         // One that does not answer must leave time for the others.
         let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
         let share = until.saturating_duration_since(clock::mono()) / left;
-        let result = match tokio::time::timeout(share, attempt(goal, *address)).await {
+        let connected = Cell::new(false);
+        let result = match tokio::time::timeout(share, attempt(goal, *address, &connected)).await {
             Ok(result) => result,
+            Err(_) if connected.get() => {
+                let why = "it accepts connections but does not answer in TLS: is it rtsp:// \
+                           instead of rtsps://, or another port?";
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
             Err(_) => Err(late()),
         };
         match result {
@@ -90,8 +97,9 @@ fn all_of(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     io::Error::new(kind, each.join("; "))
 }
 
-async fn attempt(goal: &Goal, address: SocketAddr) -> io::Result<Dialled> {
+async fn attempt(goal: &Goal, address: SocketAddr, connected: &Cell<bool>) -> io::Result<Dialled> {
     let tcp = TcpStream::connect(address).await?;
+    connected.set(true);
     sockopt::backend_connection(&tcp)?;
     let local = tcp.local_addr()?;
     tcp.writable().await?;
