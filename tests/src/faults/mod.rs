@@ -8,6 +8,7 @@ mod gate;
 mod network;
 mod outage;
 mod players;
+mod restarts;
 mod returns;
 mod stage;
 mod witness;
@@ -78,7 +79,7 @@ impl Outcome {
 /// Every row there is.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [returns::ROWS, network::ROWS, changes::ROWS, outage::ROWS].concat()
+    [returns::ROWS, network::ROWS, changes::ROWS, restarts::ROWS, outage::ROWS].concat()
 }
 
 impl Row {

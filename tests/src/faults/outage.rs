@@ -109,10 +109,10 @@ fn long() -> Outcome {
     let shown = wait::now() - well;
     wait::pass(WATCHED);
     if stage.readers() != readers {
-        outcome.wrong(format!("readers began, ended: {readers:?} and then {:?}", stage.readers()));
+        outcome.wrong(format!("{readers:?} and then {:?}", stage.readers()));
     }
-    if readers.0 != 2 + players.len() || readers.1 != 0 {
-        outcome.wrong(format!("{} readers, began and ended: {readers:?}", 2 + players.len()));
+    if readers.began != 2 + players.len() || readers.ended != 0 {
+        outcome.wrong(format!("{readers:?} of {}", 2 + players.len()));
     }
     let mut all = true;
     for (player, before) in players.iter_mut().zip(&written) {

@@ -60,6 +60,26 @@ pub(crate) struct Well {
     pub(crate) bound: Duration,
 }
 
+/// What the proxy's log says of its readers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Readers {
+    /// How many times one began to play.
+    pub(crate) began: usize,
+    /// How many times one ended.
+    pub(crate) ended: usize,
+}
+
+impl Readers {
+    pub(crate) fn of(proxy: &Proxy) -> Self {
+        let log = proxy.process.stderr();
+        let ends = ["reader left", "reader ended", "reader reclaimed", "slow reader cut"];
+        Self {
+            began: log.count(|line| line.contains("reader is playing")),
+            ended: log.count(|line| ends.iter().any(|words| line.contains(words))),
+        }
+    }
+}
+
 impl Stage {
     pub(crate) fn new(setting: &Setting<'_>) -> Self {
         let place = setting.place.clone().unwrap_or_else(|| Place::local(free_port()));
@@ -90,19 +110,14 @@ impl Stage {
         self.camera.insert(CameraProcess::start(&self.place, arguments))
     }
 
-    /// How many times a reader began to play, and how many times one ended.
-    pub(crate) fn readers(&self) -> (usize, usize) {
-        let log = self.proxy.process.stderr();
-        let ended = ["reader left", "reader ended", "reader reclaimed", "slow reader cut"];
-        (
-            log.count(|line| line.contains("reader is playing")),
-            log.count(|line| ended.iter().any(|words| line.contains(words))),
-        )
+    /// How readers have fared so far.
+    pub(crate) fn readers(&self) -> Readers {
+        Readers::of(&self.proxy)
     }
 
     /// Waits until so many readers play.
     pub(crate) fn wait_readers(&self, wanted: usize) {
-        let all = wait::until(BEGIN, || self.readers().0 >= wanted);
+        let all = wait::until(BEGIN, || self.readers().began >= wanted);
         assert!(all, "{:?} of {wanted} readers play:\n{}", self.readers(), self.proxy.log());
     }
 
@@ -157,7 +172,7 @@ pub(crate) fn held(setting: &Setting<'_>, deed: impl FnOnce(&mut Stage) -> Well)
     // Now all of them are asked.
     let after = stage.readers();
     if after != before {
-        outcome.wrong(format!("readers began, ended: {before:?} before and {after:?} after"));
+        outcome.wrong(format!("{before:?} before and {after:?} after"));
     }
     for decoder in &mut decoders {
         decoder.judge(well.at).into_iter().for_each(|what| outcome.wrong(what));
