@@ -87,10 +87,8 @@ fn players_read_all_streams_of_a_recorder_through_one_pattern() {
     }
     assert_eq!(described(&camera), [0, 1, 2, 3, 4].map(Some), "{}", proxy.log());
     // Those that were opened are closed, the other stays.
-    for name in ["nvr/cam", "nvr/cam1", "nvr/cam2", "site/3"] {
-        proxy.wait_for_log(SOON, &["stream closed", name]);
-    }
-    assert_eq!(log_count(&proxy, &["stream closed"]), 4, "{}", proxy.log());
+    let closed = || log_count(&proxy, &["stream closed"]);
+    assert!(wait::until(LINGER + SOON, || closed() == 4), "{}", proxy.log());
     proxy.process.signal(Signal::SIGUSR1);
     proxy.wait_for_log(SOON, &["status", "nvr/front"]);
     proxy.wait_for_log(SOON, &["log memory", "streams=1 "]);
@@ -272,7 +270,7 @@ fn readers_that_come_again_and_again_do_not_lock_an_account() {
     let begun = wait::now();
     while begun.elapsed() < Duration::from_secs(10) {
         let (status, _) = ask(&proxy, "nvr/cam");
-        assert_eq!(status, 503);
+        assert!(status == 502 || status == 503, "{status}");
         wait::pass(Duration::from_millis(300));
     }
     proxy.wait_for_log(Duration::from_secs(8), &["stream closed", "nvr/cam"]);

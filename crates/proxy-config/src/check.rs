@@ -68,8 +68,10 @@ pub(crate) fn whole_settings(settings: &Settings) -> Vec<(String, String)> {
     }
     let common = stream_options(&settings.defaults);
     for stream in &settings.streams {
-        if let Some(Err(what)) = stream.pattern().map(|p| p.check_source(&stream.source)) {
-            found.push((format!("streams.{}.source", stream.name), what));
+        if let Some(pattern) = stream.pattern() {
+            let sources = std::iter::once(&stream.source).chain(&stream.options.other_sources);
+            let wrong = sources.filter_map(|source| pattern.check_source(source).err());
+            found.extend(wrong.map(|what| (format!("streams.{}.source", stream.name), what)));
         }
         // What is wrong with the defaults is said once.
         let own =

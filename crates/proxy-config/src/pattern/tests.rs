@@ -279,6 +279,16 @@ fn a_file_may_have_patterns_and_what_is_wrong_with_them_has_its_line() {
             "f.toml:2: streams.nvr/*.source: there is no {2}: `nvr/*` has one wildcard, {1}",
         ),
         (
+            "[streams.\"nvr/*\"]\nsource = [\"rtsp://nvr/{1}\", \"rtsp://{1}/x\"]",
+            "f.toml:2: streams.nvr/*.source: {1} and the like may stand in path and query alone: \
+             no reader chooses host, port, user or password",
+        ),
+        (
+            "[streams.\"nvr/*\"]\nsource = [\"rtsp://nvr/{1}\", \"rtsp://nvr/x@{1}\"]",
+            "f.toml:2: streams.nvr/*.source: {1} and the like may stand in path and query alone: \
+             no reader chooses host, port, user or password",
+        ),
+        (
             "[streams.\"nvr/*\"]\nsource = \"rtsp://nvr/main\"",
             "f.toml:2: streams.nvr/*.source: the source of `nvr/*` needs {1}, which stands for what \
              its first wildcard matches",
