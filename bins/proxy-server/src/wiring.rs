@@ -181,6 +181,7 @@ fn stream_setup(
     };
     session.hold_for = options.hold_for;
     session.hold_picture = options.hold_picture;
+    session.return_to_first = options.return_to_first;
     session.pull_always = options.pull == PullChoice::Always;
     let lag_max = u64::try_from(options.lag_max).unwrap_or(u64::MAX);
     Ok(StreamSetup {

@@ -323,6 +323,12 @@ pub const STREAM: &[Key<StreamOptions>] = &[
          nobody, in place of the wait that doubles."
     ),
     key!(
+        return_to_first,
+        Rule::Flag,
+        "With several sources: whether the first is returned to, with a gap of a moment, once \
+         somebody answers there while another one plays."
+    ),
+    key!(
         start_spread,
         time(0, MINUTE),
         "Streams that start together do not all connect at once: each begins at random within \

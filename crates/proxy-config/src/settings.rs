@@ -157,6 +157,8 @@ pub struct StreamOptions {
     pub retry_unauthorized: Duration,
     /// The time between attempts that find nobody, while readers are held. Default 1 s.
     pub retry_held: Duration,
+    /// Whether the first of several sources is returned to. Default yes.
+    pub return_to_first: bool,
     /// The time over which first attempts are spread, for each other stream. Default 50 ms.
     pub start_spread: Duration,
     /// When the backend is asked for media. Default while there are readers.
@@ -626,6 +628,7 @@ impl Default for StreamOptions {
             retry_max: Duration::from_secs(30),
             retry_unauthorized: Duration::from_secs(300),
             retry_held: Duration::from_secs(1),
+            return_to_first: true,
             start_spread: Duration::from_millis(50),
             pull: PullChoice::default(),
             linger: Duration::from_secs(10),

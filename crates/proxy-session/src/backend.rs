@@ -28,6 +28,7 @@ impl Stream {
                 other => self.out.push_back(Output::Backend(other)),
             }
         }
+        self.note_source(now);
         let phase = self.client.state();
         let is_another = phase == Phase::SettingUp && self.set_up.is_over();
         if is_another || !has_session(phase) {

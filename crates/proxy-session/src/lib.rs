@@ -11,6 +11,7 @@
 mod asks;
 mod backend;
 mod description;
+mod first_source;
 mod gate;
 mod options;
 mod outage;

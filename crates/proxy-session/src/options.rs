@@ -48,6 +48,9 @@ pub struct StreamOptions {
     pub hold_picture: bool,
     /// Whether the backend is pulled without readers as well. Default no.
     pub pull_always: bool,
+    /// Whether the first of several sources is returned to once somebody answers there, though
+    /// another one plays. Default yes.
+    pub return_to_first: bool,
 }
 
 /// What becomes of readers when the backend is lost.
@@ -91,6 +94,7 @@ impl StreamOptions {
             hold_for: Duration::from_secs(60),
             hold_picture: false,
             pull_always: false,
+            return_to_first: true,
         }
     }
 }

@@ -77,6 +77,7 @@ impl Stream {
 
     /// Media is there again on a track: if that is what readers wait for, all is well.
     fn go_on(&mut self, now: Now, index: usize) {
+        self.on_first_media();
         let is_keyed = |track: &crate::track::Track| track.knows_keys();
         let is_video = self.tracks.get(index).and_then(Option::as_ref).is_some_and(is_keyed);
         if !is_video && self.tracks.iter().flatten().any(is_keyed) {

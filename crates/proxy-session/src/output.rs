@@ -33,6 +33,14 @@ pub enum Output {
         /// Why, for the log.
         why: String,
     },
+    /// Whether a TCP connection can be had there is to be told by
+    /// [`Stream::probed`](crate::Stream::probed), within a few seconds; it is not used for anything.
+    Probe {
+        /// A name, or an address literal without brackets.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
     /// Something for the log.
     Event(StreamEvent),
 }

@@ -14,6 +14,7 @@ use time_normalizer::{Timeline, TrackIndex};
 use crate::asks::ReaderId;
 use crate::backend::RETRY_AFTER;
 use crate::description::Description;
+use crate::first_source::FirstSource;
 use crate::options::StreamOptions;
 use crate::outage::Outage;
 use crate::output::Output;
@@ -51,6 +52,7 @@ pub struct Stream {
     pub(crate) is_available: bool,
     /// Whether the backend has agreed to PLAY since somebody last began to want media.
     pub(crate) is_playing: bool,
+    pub(crate) first_source: FirstSource,
     /// From when a backend with readers is lost until media flows again.
     pub(crate) outage: Option<Outage>,
     /// The tracks that the backend was asked for, where that is chosen by readers.
@@ -93,6 +95,7 @@ impl Stream {
             waiting: Vec::new(),
             demand: Demand::Idle,
             set_up: SetUp::new(options.backend.tracks == TrackChoice::Requested),
+            first_source: FirstSource::new(),
             outage: None,
             wanted: TrackMask::EMPTY,
             is_available: false,
@@ -179,6 +182,7 @@ impl Stream {
         }
         self.timeline.handle_timeout(now);
         self.outage_timeout(now);
+        self.look_for_first_source(now);
         self.say_goodbyes(now);
         self.send_reports(now);
         self.send_receiver_reports(now);
@@ -208,6 +212,7 @@ impl Stream {
             .chain(self.timeline.poll_timeout())
             .chain(self.held.as_ref().map(|held| held.until))
             .chain(self.outage.map(|outage| outage.poll_timeout()))
+            .chain(self.first_source.poll_timeout())
             .min()
     }
 

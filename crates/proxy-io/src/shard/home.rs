@@ -156,6 +156,7 @@ impl Shard {
                 Output::EndReaders { why } => {
                     self.tell(now, id, &FromStream::EndReaders { why: Arc::from(why) });
                 }
+                Output::Probe { host, port } => self.probe(id, host, port),
                 Output::Event(event) => {
                     if let Some(dynamic) = &mut home.dynamic {
                         dynamic.on_event(&event);
@@ -171,6 +172,23 @@ impl Shard {
         if published {
             self.keep_budget(now);
         }
+    }
+
+    /// Finds out whether anybody takes connections there.
+    fn probe(&self, id: StreamId, host: String, port: u16) {
+        let Some(shard) = self.shared() else { return };
+        tokio::task::spawn_local(async move {
+            let connection = tokio::net::TcpStream::connect((host.as_str(), port));
+            let is_there = tokio::time::timeout(PROBE, connection).await;
+            let is_there = is_there.is_ok_and(|connection| connection.is_ok());
+            let now = clock::now();
+            let mut this = shard.borrow_mut();
+            if let Some(home) = this.homes.get_mut(&id) {
+                home.stream.probed(now, is_there);
+                this.drive_home(now, id);
+                this.settle(now);
+            }
+        });
     }
 
     pub(super) fn tell(&mut self, now: Now, id: StreamId, what: &FromStream) {
@@ -229,6 +247,8 @@ impl Shard {
 
 /// A smaller step of a backend's clock concerns nobody, in nanoseconds.
 const LEAST_STEP_TOLD: u64 = 1_000_000_000;
+/// How long a source that is not used may take to be found there.
+const PROBE: Duration = Duration::from_secs(2);
 /// The time over which a rate is taken.
 const RATE_OVER: Duration = Duration::from_secs(1);
 

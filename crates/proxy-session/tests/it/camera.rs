@@ -32,6 +32,8 @@ pub(crate) enum Answer {
 pub(crate) struct Camera {
     /// Takes connections.
     pub(crate) is_up: bool,
+    /// The host of several at which nobody is.
+    pub(crate) missing: &'static str,
     pub(crate) sdp: String,
     pub(crate) public: &'static str,
     /// By method, and by the end of the URL where one is given.
@@ -47,6 +49,7 @@ impl Default for Camera {
     fn default() -> Self {
         Self {
             is_up: true,
+            missing: "",
             sdp: SDP.to_owned(),
             public: "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN",
             acts: Vec::new(),

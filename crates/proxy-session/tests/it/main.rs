@@ -18,4 +18,5 @@ mod relaying;
 mod reports;
 mod rig;
 mod setting_up;
+mod sources;
 mod time;

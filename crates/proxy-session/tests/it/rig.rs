@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     /// How much of it had been said at each TEARDOWN.
     pub(crate) torn_down: Vec<usize>,
     pub(crate) connects: Vec<Duration>,
+    /// The last one that was to be connected to.
+    pub(crate) host: String,
     tickets: u64,
 }
 
@@ -119,6 +121,7 @@ impl Rig {
             reported: Vec::new(),
             torn_down: Vec::new(),
             connects: Vec::new(),
+            host: String::new(),
             tickets: 0,
         };
         rig.drain();
@@ -253,6 +256,12 @@ impl Rig {
         }
     }
 
+    /// Somebody is, or is not, where the stream asked.
+    pub(crate) fn probed(&mut self, is_there: bool) {
+        self.stream.probed(self.now, is_there);
+        self.drain();
+    }
+
     /// The host's wall clock is set; negative for backwards.
     pub(crate) fn set_clock(&mut self, by: i64) {
         let bits = self.now.wall.bits().wrapping_add((by << 32).cast_unsigned());
@@ -332,9 +341,11 @@ impl Rig {
     fn perform(&mut self, output: backend_client::Output) {
         use backend_client::Output as Backend;
         match output {
-            Backend::Connect { .. } => {
+            Backend::Connect { host, .. } => {
                 self.connects.push(self.elapsed());
-                let answer = if self.camera.is_up { Mail::Connected } else { Mail::Refused };
+                let is_there = self.camera.is_up && host != self.camera.missing;
+                self.host = host;
+                let answer = if is_there { Mail::Connected } else { Mail::Refused };
                 self.mail.push_back((self.now.mono + DELAY, answer));
             }
             Backend::Send(bytes) if bytes.first() == Some(&b'$') => {
