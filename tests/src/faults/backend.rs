@@ -71,14 +71,12 @@ impl CameraProcess {
         Self { process, since: wait::now() }
     }
 
-    /// The URL of a stream.
-    ///
-    /// # Panics
-    /// If there is none of that number.
+    /// The URL of a stream, from 0.
     #[must_use]
     pub fn url(&self, stream: usize) -> String {
-        let urls = self.process.stdout().all();
-        urls.get(stream).unwrap_or_else(|| panic!("no stream {stream}: {urls:?}")).clone()
+        // They are printed one after the other, beginning with that of `cam`.
+        let first = self.process.stdout().all().into_iter().next().unwrap_or_default();
+        if stream == 0 { first } else { format!("{first}{stream}") }
     }
 
     /// When it was found to listen.
