@@ -151,10 +151,6 @@ impl Loader<'_> {
                 let mut all = self.sources(&key).into_iter();
                 source = all.next();
                 options.other_sources = all.collect();
-                if Pattern::is_meant(entry.name) && !options.other_sources.is_empty() {
-                    let what = "a pattern has one source".to_owned();
-                    self.problem(Some(key.line), key.path.clone(), what);
-                }
             } else if matches!(key.value, DeValue::Table(_)) {
                 let what = format!(
                     "unexpected table; a name with a dot or a slash needs quotes: \
