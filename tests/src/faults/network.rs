@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "UDP blocked",
         deed: "the camera grants UDP, but no datagram comes through",
         bound: "first packet, over TCP, within 5 s of PLAY",
-        is_short: true,
+        is_short: false,
         run: udp_blocked,
     },
 ];

@@ -17,14 +17,14 @@ pub(crate) const ROWS: &[Row] = &[
         name: "killed, 1 s",
         deed: "the camera's process is killed and started again 1 s later",
         bound: BACK_TEXT,
-        is_short: false,
+        is_short: true,
         run: || killed("udp", 1),
     },
     Row {
         name: "killed, 5 s",
         deed: "the same after 5 s",
         bound: BACK_TEXT,
-        is_short: true,
+        is_short: false,
         run: || killed("udp", 5),
     },
     Row {

@@ -14,6 +14,8 @@ struct Session {
     base: u32,
     /// How much later.
     lag: Duration,
+    /// How far its clock is ahead of ours, in seconds.
+    ahead: u64,
     /// When it began, on the rig's clock, and by the time of day.
     began: Duration,
     day: NtpTime,
@@ -23,16 +25,16 @@ struct Session {
 
 impl Session {
     /// Begins with a report of each track, as cameras do.
-    fn begin(rig: &mut Rig, base: u32, lag: Duration) -> Self {
+    fn begin(rig: &mut Rig, base: u32, lag: Duration, ahead: u64) -> Self {
         let (began, day) = (rig.elapsed(), rig.now.wall);
-        let this = Self { base, lag, began, day, videos: 0, audios: 0 };
+        let this = Self { base, lag, ahead, began, day, videos: 0, audios: 0 };
         this.report(rig);
         this
     }
 
     fn report(&self, rig: &mut Rig) {
         let passed = (rig.elapsed() - self.began).as_millis() as u32;
-        let ntp = rig.now.wall;
+        let ntp = NtpTime::from_bits(rig.now.wall.bits() + (self.ahead << 32));
         for (track, ssrc, rate) in [(VIDEO, 1, 90), (AUDIO, 2, 8)] {
             let rtp = RtpTime(self.base + passed * rate);
             let info = SenderInfo { ntp, rtp, packets: 1, octets: 1 };
@@ -93,9 +95,9 @@ fn shown(rig: &Rig, session: &Session) -> Vec<(usize, f64)> {
 #[test]
 fn sound_and_picture_are_together_from_the_first_packet_after_an_outage() {
     for options in [options(), udp()] {
-        for lag in [0, 20, 60] {
+        for (lag, ahead) in [(0, 0), (20, 0), (60, 0), (20, 3_600)] {
             let mut rig = Rig::playing(options.clone());
-            Session::begin(&mut rig, 1_000, ms(15)).until(&mut rig, secs(4));
+            Session::begin(&mut rig, 1_000, ms(15), 0).until(&mut rig, secs(4));
             rig.camera.is_up = false;
             rig.close();
             rig.run(secs(5));
@@ -106,7 +108,7 @@ fn sound_and_picture_are_together_from_the_first_packet_after_an_outage() {
                 }
                 rig.run(ms(10));
             }
-            let mut session = Session::begin(&mut rig, 700_000, ms(lag));
+            let mut session = Session::begin(&mut rig, 700_000, ms(lag), ahead);
             session.until(&mut rig, secs(4));
             session.report(&mut rig);
             session.until(&mut rig, secs(6));
@@ -116,7 +118,10 @@ fn sound_and_picture_are_together_from_the_first_packet_after_an_outage() {
                 shown.iter().fold((f64::MAX, f64::MIN), |(least, most), (_, at)| {
                     (least.min(*at), most.max(*at))
                 });
-            assert!(most - least < 0.005, "lag {lag}: from {least} to {most} s: {shown:?}");
+            assert!(
+                most - least < 0.005,
+                "lag {lag}, {ahead} s ahead: from {least} to {most} s: {shown:?}"
+            );
         }
     }
 }
