@@ -1,9 +1,10 @@
-//! Network namespaces of the tests' own, joined by a cable; gone with the test.
+//! Networks of the tests' own, joined by a cable, and names of their own; gone with the test.
 
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -118,7 +119,63 @@ pub fn table(name: &str) -> String {
 }
 
 fn ip(arguments: &[&str]) {
-    let output = Command::new("ip").args(arguments).output().expect("`ip` of iproute2");
+    run_program("ip", arguments);
+}
+
+fn run_program(name: &str, arguments: &[&str]) {
+    let output = Command::new(name).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {}: {said}", arguments.join(" "));
+    assert!(output.status.success(), "{name} {}: {said}", arguments.join(" "));
+}
+
+/// What hosts' names stand for, in a file system view of its own.
+#[derive(Debug)]
+pub struct Hosts {
+    file: std::path::PathBuf,
+}
+
+impl Hosts {
+    /// Runs a test in a thread for which, and for whose processes, names are those of a file of
+    /// its own, that can be changed meanwhile; `None`, said aloud, where that is not allowed.
+    ///
+    /// # Panics
+    /// If the test does, or if the file cannot be put in place.
+    pub fn with<T: Send>(names: &[(&str, &str)], run: impl FnOnce(&Self) -> T + Send) -> Option<T> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rtsp-proxy-hosts-{}-{number}", std::process::id());
+        let hosts = Self { file: std::env::temp_dir().join(name) };
+        hosts.set(names);
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+                    eprintln!("SKIPPED: this process may not make mount namespaces");
+                    return None;
+                }
+                run_program("mount", &["--make-rprivate", "/"]);
+                run_program("mount", &["--bind", &hosts.file.display().to_string(), "/etc/hosts"]);
+                Some(run(&hosts))
+            });
+            match inside.join() {
+                Ok(value) => value,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// From now on names stand for these addresses, a pair each.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn set(&self, names: &[(&str, &str)]) {
+        let lines = names.iter().map(|(name, address)| format!("{address} {name}\n"));
+        std::fs::write(&self.file, lines.collect::<String>()).expect("a file for names");
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.file);
+    }
 }

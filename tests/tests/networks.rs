@@ -1,4 +1,4 @@
-//! Backends and readers in networks of their own: groups, and ways that part.
+//! Backends and readers in networks of their own: groups, ways that part, names that change.
 //!
 //! All of it needs the right to make network namespaces; without it each test says so and passes.
 
@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use integration_tests::camera;
-use integration_tests::namespaces::{End, Net, join, join_plainly, table};
+use integration_tests::namespaces::{End, Hosts, Net, join, join_plainly, table};
 use integration_tests::proxy::Proxy;
 use integration_tests::raw::RawReader;
 use integration_tests::reader::Over;
 use integration_tests::wait;
-use test_camera::{Camera, CameraOptions, Multicast};
+use test_camera::{Camera, CameraOptions, Method, Multicast};
 
 const SOON: Duration = Duration::from_secs(10);
 const A_MOMENT: Duration = Duration::from_secs(2);
@@ -170,4 +170,47 @@ fn a_backend_in_one_network_is_served_to_readers_in_another() {
             assert_whole(&proxy, &mut reader);
         }
     }
+}
+
+#[test]
+fn a_name_is_looked_up_anew_at_each_attempt() {
+    let on = |address: [u8; 4], port| {
+        camera::start(CameraOptions {
+            bind: SocketAddr::from((address, port)),
+            ..CameraOptions::default()
+        })
+    };
+    let first = on([127, 0, 0, 1], 0);
+    let port = first.port();
+    let second = on([127, 0, 0, 2], port);
+    Hosts::with(&[("camera.test", "127.0.0.1")], |hosts| {
+        let text = format!("[streams.cam]\nsource = \"rtsp://camera.test:{port}/cam\"\n");
+        let proxy = Proxy::configured(&text);
+        proxy.wait_described("cam");
+        let mut reader = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1, 2]);
+        assert_whole(&proxy, &mut reader);
+        assert_eq!(camera::count(&second, Method::Describe), 0);
+        hosts.set(&[("camera.test", "127.0.0.2")]);
+        drop(first);
+        camera::wait_count(&second, Method::Play, 1, SOON);
+    });
+}
+
+#[test]
+fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+    let Some((one, other)) = two(&[ip("10.81.8.1")], &[ip("10.81.8.2")]) else { return };
+    let camera = start_in(&one, ip("10.81.8.1"), None);
+    // The first is in the same network, and nobody has it: for some seconds nothing says so. It is
+    // the one that is nearer, as some resolvers sort them (RFC 6724 section 5).
+    let names = [("camera.test", "10.81.8.3"), ("camera.test", "10.81.8.1")];
+    Hosts::with(&names, |_| {
+        let source = format!("rtsp://camera.test:{}/cam", camera.port());
+        let begun = wait::now();
+        let proxy = configured(&other, &source, "connect_timeout = \"2s\"");
+        proxy.wait_described("cam");
+        // Half of the time allowed was the first one's.
+        let took = begun.elapsed();
+        assert!(took > Duration::from_millis(900), "{took:?}: the other was tried first");
+        assert!(!proxy.log().contains("cannot connect"), "{}", proxy.log());
+    });
 }
