@@ -10,7 +10,8 @@ use integration_tests::raw::RawReader;
 use integration_tests::reader::Over;
 use integration_tests::redirect::Redirector;
 use integration_tests::tls::{Certificate, authority};
-use test_camera::{Auth, AuthScheme, Camera, CameraOptions};
+use integration_tests::wait;
+use test_camera::{Auth, AuthScheme, Camera, CameraOptions, LogEvent};
 
 const SOON: Duration = Duration::from_secs(10);
 const A_MOMENT: Duration = Duration::from_secs(2);
@@ -165,7 +166,7 @@ fn a_backend_that_is_not_verified_is_named_in_the_log_each_time() {
     let said = || proxy.process.stderr().count(|line| line.contains("not verified"));
     let before = said();
     camera.fault(test_camera::Fault::Close(test_camera::Target::All));
-    assert!(integration_tests::wait::until(SOON, || said() > before), "{}", proxy.log());
+    assert!(wait::until(SOON, || said() > before), "{}", proxy.log());
 }
 
 #[test]
@@ -281,4 +282,24 @@ fn a_password_can_come_from_the_environment_or_a_file_and_is_in_no_log() {
         assert!(!proxy.log().contains("hidden"), "{}", proxy.log());
     }
     let _gone = std::fs::remove_file(file);
+}
+
+#[test]
+fn two_hundred_streams_of_one_host_start_without_a_time_out() {
+    const STREAMS: usize = 200;
+    let camera = camera::start(CameraOptions { streams: STREAMS, ..CameraOptions::default() });
+    let streams = camera
+        .urls()
+        .enumerate()
+        .map(|(number, url)| format!("[streams.s{number}]\nsource = \"{url}\"\n"));
+    let text: String =
+        std::iter::once("[defaults]\npull = \"always\"\n".to_owned()).chain(streams).collect();
+    let proxy = Proxy::configured(&text);
+    let playing = || (0..STREAMS).filter(|stream| camera.playing(*stream) > 0).count();
+    let all = wait::until(Duration::from_secs(60), || playing() == STREAMS);
+    assert!(all, "{} of {STREAMS} play\n{}", playing(), proxy.log());
+    let lost = proxy.process.stderr().count(|line| line.contains("backend not available"));
+    assert_eq!(lost, 0, "{}", proxy.log());
+    let opened = camera.log().iter().filter(|e| matches!(e.event, LogEvent::Opened { .. })).count();
+    assert_eq!(opened, STREAMS, "no attempt had to be made twice");
 }
