@@ -33,9 +33,18 @@ impl GstServer {
     /// If it does not listen in time.
     #[must_use]
     pub fn start_on(port: u16, clips: &[Clip]) -> Self {
+        Self::start_with(port, &[], clips)
+    }
+
+    /// The same with these further options, which `media/gst_server.py` explains.
+    ///
+    /// # Panics
+    /// If it does not listen in time.
+    #[must_use]
+    pub fn start_with(port: u16, options: &[&str], clips: &[Clip]) -> Self {
         let mut command = Command::new(PYTHON);
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/media/gst_server.py"));
-        command.arg(port.to_string());
+        command.args(options).arg(port.to_string());
         for clip in clips {
             command.arg(format!("{}={}", clip.name, clip.launch_line()));
         }
@@ -46,6 +55,12 @@ impl GstServer {
             panic!("gst-rtsp-server does not start:\n{}", process.stderr().all().join("\n"))
         };
         Self { process, port }
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL of a clip.

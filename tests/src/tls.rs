@@ -37,6 +37,13 @@ impl Certificate {
         TlsIdentity { certificates: read("pem"), key: read("key") }
     }
 
+    /// The files with the certificate and its key.
+    #[must_use]
+    pub fn files(self) -> [String; 2] {
+        ["pem", "key"]
+            .map(|ending| file(&format!("{}.{ending}", self.name())).display().to_string())
+    }
+
     /// Its SHA-256, as openssl tells it.
     ///
     /// # Panics

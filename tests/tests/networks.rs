@@ -5,7 +5,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use integration_tests::backend::GstServer;
 use integration_tests::camera;
+use integration_tests::media::H264_AAC;
 use integration_tests::namespaces::{End, Hosts, Net, join, join_plainly, table};
 use integration_tests::proxy::Proxy;
 use integration_tests::raw::RawReader;
@@ -213,4 +215,16 @@ fn an_address_that_does_not_answer_leaves_time_for_the_next() {
         assert!(took > Duration::from_millis(900), "{took:?}: the other was tried first");
         assert!(!proxy.log().contains("cannot connect"), "{}", proxy.log());
     });
+}
+
+#[test]
+fn gst_rtsp_server_is_heard_by_its_group() {
+    let Some((one, other)) = two(&[ip("10.81.9.1")], &[ip("10.81.9.2")]) else { return };
+    let options = ["--address", "10.81.9.1", "--group", "239.255.7.10"];
+    let server = one.within(|| GstServer::start_with(0, &options, &[H264_AAC]));
+    let source = format!("rtsp://10.81.9.1:{}/{}", server.port(), H264_AAC.name);
+    let proxy = configured(&other, &source, "transport = \"multicast\"");
+    let url = proxy.url("cam");
+    let mut reader = other.within(|| RawReader::play_tracks(&url, Over::Tcp, &[1, 2]));
+    assert_whole(&proxy, &mut reader);
 }

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use integration_tests::backend::GstServer;
 use integration_tests::camera;
+use integration_tests::media::H264_AAC;
 use integration_tests::proxy::{Proxy, free_port};
 use integration_tests::raw::RawReader;
 use integration_tests::reader::Over;
@@ -302,4 +304,28 @@ fn two_hundred_streams_of_one_host_start_without_a_time_out() {
     assert_eq!(lost, 0, "{}", proxy.log());
     let opened = camera.log().iter().filter(|e| matches!(e.event, LogEvent::Opened { .. })).count();
     assert_eq!(opened, STREAMS, "no attempt had to be made twice");
+}
+
+#[test]
+fn gst_rtsp_server_is_reached_over_tls_and_through_both_kinds_of_tunnel() {
+    let [certificate, key] = Certificate::Camera.files();
+    let options = ["--tls", &*certificate, &*key];
+    let plain = GstServer::start(&[H264_AAC]);
+    let secure = GstServer::start_with(0, &options, &[H264_AAC]);
+    let path = H264_AAC.name;
+    let ca = format!("tls_ca = \"{}\"", authority());
+    let tunnel = |port: u16| format!("transport = \"http\"\nhttp_port = {port}");
+    for (source, lines) in [
+        (format!("rtsp://127.0.0.1:1/{path}"), tunnel(plain.port())),
+        (
+            format!("rtsps://localhost:{}/{path}", secure.port()),
+            format!("{ca}\ntransport = \"tcp\""),
+        ),
+        (format!("rtsps://localhost:1/{path}"), format!("{ca}\n{}", tunnel(secure.port()))),
+    ] {
+        let proxy = configured(&source, &lines);
+        assert_served(&proxy, Over::Tcp);
+        let refused = proxy.process.stderr().count(|line| line.contains("not available"));
+        assert_eq!(refused, 0, "{}", proxy.log());
+    }
 }
