@@ -30,8 +30,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Prepares a connection. Reads the system's authorities at the first call that needs them:
-    /// not for a thread that serves others.
+    /// Whether [`Tls::new`] has to read the system's authorities first, which is not for a thread
+    /// that serves others.
+    pub(crate) fn is_slow(options: &TlsOptions) -> bool {
+        matches!(options.trust, Trust::System) && SYSTEM.get().is_none()
+    }
+
+    /// Prepares a connection.
     ///
     /// # Errors
     /// In words: no authorities, or a name that is none.
@@ -273,9 +278,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The authorities that the system trusts, read once.
+/// The authorities that the system trusts, once they were read.
+static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+
 fn system() -> Result<Arc<RootCertStore>, String> {
-    static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let store = SYSTEM.get_or_init(|| {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -287,4 +293,53 @@ fn system() -> Result<Arc<RootCertStore>, String> {
             .to_owned());
     }
     Ok(Arc::clone(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::server::Acceptor;
+
+    /// The name that is asked for at the beginning of a handshake.
+    fn asked(host: &str, name: Option<&str>) -> Result<Option<String>, String> {
+        let options = TlsOptions { trust: Trust::Anything, name: name.map(str::to_owned) };
+        let mut hello = Vec::new();
+        Tls::new(&options, host)?.take_outgoing(&mut hello);
+        let mut acceptor = Acceptor::default();
+        acceptor.read_tls(&mut hello.as_slice()).map_err(|error| error.to_string())?;
+        let accepted = acceptor.accept().map_err(|(error, _)| error.to_string())?;
+        let accepted = accepted.ok_or("half a message")?;
+        Ok(accepted.client_hello().server_name().map(str::to_owned))
+    }
+
+    #[test]
+    fn names_are_asked_for_and_addresses_are_not() {
+        let name = |name: &str| Ok(Some(name.to_owned()));
+        assert_eq!(asked("camera.example", None), name("camera.example"));
+        assert_eq!(asked("10.0.0.1", Some("camera.example")), name("camera.example"));
+        // RFC 6066 section 3: literal addresses are not permitted.
+        assert_eq!(asked("10.0.0.1", None), Ok(None));
+        assert_eq!(asked("2001:db8::1", None), Ok(None));
+        assert!(asked("no name", None).is_err_and(|why| why.contains("tls_name")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_with_what_to_do() {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(&Trust::Anything, &provider).expect("no files are needed");
+        for (wrong, expected) in [
+            (CertificateError::UnknownIssuer, "`tls_ca`"),
+            (CertificateError::Expired, "renewed"),
+            (CertificateError::NotValidYet, "clocks"),
+            (CertificateError::NotValidForName, "is not for cam: set `tls_name`"),
+            (CertificateError::ApplicationVerificationFailure, "change `tls_pin`"),
+            (CertificateError::BadEncoding, "cannot be accepted"),
+        ] {
+            let words = verifier.words(&wrong.into(), "cam");
+            assert!(words.starts_with("its certificate ") && words.contains(expected), "{words}");
+        }
+        *verifier.seen.lock() = Some(Fingerprint::of(b""));
+        let words = verifier.words(&CertificateError::UnknownIssuer.into(), "cam");
+        assert!(words.ends_with(&Fingerprint::of(b"").to_string()), "{words}");
+    }
 }

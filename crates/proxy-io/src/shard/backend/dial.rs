@@ -116,9 +116,14 @@ async fn secure(goal: &Goal, tcp: &TcpStream) -> io::Result<Tls> {
     if !host.eq_ignore_ascii_case(&goal.own_host) {
         options.name = None;
     }
-    // The system's authorities are read from a disk.
-    let made = tokio::task::spawn_blocking(move || Tls::new(&options, &host)).await;
-    let mut tls = made.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    let made = match Tls::is_slow(&options) {
+        true => {
+            let making = tokio::task::spawn_blocking(move || Tls::new(&options, &host));
+            making.await.map_err(io::Error::other)?
+        }
+        false => Tls::new(&options, &host),
+    };
+    let mut tls = made.map_err(io::Error::other)?;
     if let Some(fingerprint) = tls.handshake(tcp).await? {
         tracing::warn!(
             stream = %goal.stream,
