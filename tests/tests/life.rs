@@ -213,7 +213,7 @@ fn what_cannot_be_served_ends_it_with_2_and_one_line() {
         (&["http://127.0.0.1/cam"], "http"),
         (&["cam=file:///etc/passwd"], "file"),
         (&["rtsp://127.0.0.1:99999/cam"], "99999"),
-        (&["-T", "8080", "rtsp://127.0.0.1/cam"], "-T"),
+        (&["-T", "x", "rtsp://127.0.0.1/cam"], "-T"),
         (&["-R", "rtsp://127.0.0.1/cam"], "-R"),
         (&["-U", "a", "b", "rtsp://127.0.0.1/cam"], "-U"),
     ] {
