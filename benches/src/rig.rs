@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backend_client::{Input, Options, Output as Wanted, TransportChoice};
 use bytes::{Bytes, BytesMut};
 use fan_out::{Start, TrackMask, WireBatch};
-use proxy_session::{Ask, Output, ReaderId, Reply, Stream, StreamOptions, Ticket};
+use proxy_session::{Ask, Delivery, Output, ReaderId, Reply, Stream, StreamOptions, Ticket};
 use rtp_rtcp::Now;
 use rtsp_proto::RtspUrl;
 
@@ -45,7 +45,8 @@ impl Rig {
             served: 0,
         };
         rig.settle();
-        let play = Ask::Play { tracks: TrackMask::of(TRACK), start: Start::KeyFrame };
+        let (tracks, start) = (TrackMask::of(TRACK), Start::KeyFrame);
+        let play = Ask::Play { tracks, start, delivery: Delivery::Tcp };
         for ask in [Ask::SetUp { track: TRACK }, play] {
             rig.stream.ask(now, Ticket(1), ReaderId(1), ask);
             rig.settle();

@@ -111,6 +111,11 @@ impl WireBatch {
         self.track
     }
 
+    /// It is for these readers only; for a batch that nobody has been given yet.
+    pub fn set_rendition(&mut self, rendition: Rendition) {
+        self.rendition = rendition;
+    }
+
     /// Which readers it is for.
     pub fn rendition(&self) -> Rendition {
         self.rendition

@@ -76,6 +76,11 @@ impl WireBatchBuilder {
         Self { meter: Some(meter), ..Self::new(track) }
     }
 
+    /// A builder of batches of `track` that are counted where this one's are.
+    pub fn another(&self, track: TrackId) -> Self {
+        Self { meter: self.meter.clone(), ..Self::new(track) }
+    }
+
     /// From now on batches are of `track`. Packets of another one that were not finished are
     /// dropped.
     pub fn begin(&mut self, track: TrackId) {

@@ -98,6 +98,10 @@ pub(crate) enum FromStream {
     Publish(Arc<WireBatch>),
     /// What readers need to begin as they can at the stream's home: the log before all batches.
     Begin(Arc<[Arc<WireBatch>]>),
+    /// Readers over UDP get packets of their own, which begin with these.
+    Part(Arc<[Arc<WireBatch>]>),
+    /// They get those of the others again.
+    Unite,
     /// The log shall hold no more than what arrived within this time.
     Cut { keep: Duration },
     /// Nobody is playing: the log holds nothing.

@@ -36,7 +36,32 @@ pub enum Ask {
         tracks: TrackMask,
         /// Where it will begin.
         start: Start,
+        /// How it gets its packets.
+        delivery: Delivery,
     },
+}
+
+/// How a reader gets its packets.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Delivery {
+    /// Over TCP, of any size.
+    #[default]
+    Tcp,
+    /// Over UDP and IPv4, or from an address of IPv6 that stands for one of IPv4.
+    UdpV4,
+    /// Over UDP and IPv6.
+    UdpV6,
+}
+
+impl Delivery {
+    /// The largest UDP payload, in bytes, that crosses an Ethernet in one piece; `None` over TCP.
+    pub(crate) const fn largest(self) -> Option<usize> {
+        match self {
+            Self::Tcp => None,
+            Self::UdpV4 => Some(1_500 - 20 - 8),
+            Self::UdpV6 => Some(1_500 - 40 - 8),
+        }
+    }
 }
 
 /// What a stream answers.

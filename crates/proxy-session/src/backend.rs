@@ -15,10 +15,10 @@ use crate::asks::Ask;
 use crate::description::Description;
 use crate::options::Packets;
 use crate::output::{Output, StreamEvent};
-use crate::parameters::{reframed, with_parameters};
+use crate::parameters::{reframed, splittable, with_parameters};
 use crate::stream::Stream;
 use crate::track::Track;
-use crate::way::{Reframe, Reframing, Relay, Way};
+use crate::way::{Reframe, Reframing, Relay, Way, is_repair};
 
 impl Stream {
     pub(crate) fn drain_client(&mut self, now: Now, udp: bool) {
@@ -90,7 +90,12 @@ impl Stream {
     fn describe(&self, told: &Presentation) -> Description {
         let backend = &self.options.backend;
         // What is encrypted can be relayed to nobody before its keys are understood.
-        let allowed = |_: usize, media: &sdp::Media| backend.allows(media) && !media.is_encrypted();
+        // What repairs by number repairs nothing where all packets have other numbers.
+        let is_made = self.options.packets == Packets::Reframe;
+        let allowed = |_: usize, media: &sdp::Media| {
+            let is_of_use = !is_made || !is_repair(&media.main_format().encoding);
+            backend.allows(media) && !media.is_encrypted() && is_of_use
+        };
         Description::new(told, &self.name, &allowed, self.origin, self.versions)
     }
 
@@ -99,7 +104,7 @@ impl Stream {
         let glancer = Glancer::new(&media.kind, media.main_format());
         let knows_keys = glancer.knows_keys();
         let way: Box<dyn Way> = match self.options.packets {
-            Packets::Relay => Box::new(Relay::new(glancer)),
+            Packets::Auto | Packets::Relay => Box::new(Relay::new(glancer)),
             Packets::Reframe => {
                 let chosen = Reframing {
                     datagram: self.options.max_udp_payload,
@@ -127,6 +132,7 @@ impl Stream {
         self.versions += 1;
         self.set_up.clear();
         let told = match self.options.packets {
+            Packets::Auto => splittable(presentation),
             Packets::Relay => presentation.clone(),
             Packets::Reframe => reframed(presentation),
         };
@@ -152,6 +158,7 @@ impl Stream {
             }
             let Some(media) = presentation.media.get(index) else { continue };
             let way = self.way(media, told.media.get(index).unwrap_or(media));
+            let cutting = self.cutting(media, told.media.get(index).unwrap_or(media));
             let feedback = key_frame_feedback(media);
             match self.tracks.get_mut(index) {
                 Some(Some(track)) if track.rate == info.clock_rate => track.set_format(way),
@@ -168,10 +175,12 @@ impl Stream {
             }
             if let Some(Some(track)) = self.tracks.get_mut(index) {
                 track.set_feedback(feedback);
+                track.set_cutting(cutting);
                 track.picture = shows_picture.then(Box::default).filter(|_| track.knows_keys());
             }
             self.set_gate(index, media);
         }
+        self.watch_sizes();
         let event = StreamEvent::Described { summary: description.summary(), tolerated };
         self.out.push_back(Output::Event(event));
         self.out.push_back(Output::Described(Arc::clone(&description)));

@@ -27,11 +27,12 @@ pub struct StreamOptions {
     pub instant_max_bytes: usize,
     /// The audiences' [`fan_out::FanOutLimits::instant_max_age`]. Default 5 s.
     pub instant_max_age: Duration,
-    /// How packets go on to readers. Default as they came.
+    /// How packets go on to readers. Default as they came where they fit.
     pub packets: Packets,
-    /// The largest UDP payload that is made, in bytes, RTP header and all; 1,400 at the most are
-    /// aimed at. Readers over TCP get the same packets. Of no effect on packets that go on as they
-    /// came. Default 1,472: what fits into an Ethernet frame over IPv4.
+    /// The largest UDP payload, in bytes, RTP header and all. Larger packets are made anew, for
+    /// readers over UDP with [`Packets::Auto`], for all with [`Packets::Reframe`]; what is made has
+    /// 1,400 at the most. Of no effect with [`Packets::Relay`]. Default 1,472: what fits into an
+    /// Ethernet frame over IPv4; over IPv6 it counts as 1,452 at the most.
     pub max_udp_payload: usize,
     /// Which access units go on after packets were lost. Of no effect on packets that go on as
     /// they came. Default all.
@@ -66,8 +67,11 @@ pub enum OnBackendLoss {
 /// How packets go on to readers.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Packets {
-    /// As they came, but for number, time and source.
+    /// As they came, but for number, time and source; those that are too large for a reader over
+    /// UDP are made anew for all of these, as long as there are such packets and such readers.
     #[default]
+    Auto,
+    /// As they came, but for number, time and source.
     Relay,
     /// Taken apart into access units, and put together again.
     Reframe,

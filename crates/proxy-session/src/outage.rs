@@ -192,7 +192,9 @@ impl Stream {
         let is_known = known.is_some_and(|known| known.announced() == glancer.announced());
         // What is put together here has its parameter sets in band.
         let sets = match self.options.packets {
-            Packets::Relay if !is_known => glancer.announced().payloads().cloned().collect(),
+            Packets::Auto | Packets::Relay if !is_known => {
+                glancer.announced().payloads().cloned().collect()
+            }
             _ => Vec::new(),
         };
         if let Some(Some(track)) = self.tracks.get_mut(index)

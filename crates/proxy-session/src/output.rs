@@ -17,6 +17,12 @@ pub enum Output {
     Backend(backend_client::Output),
     /// A batch for every audience of this stream.
     Publish(Arc<WireBatch>),
+    /// Readers over UDP who join from here on get packets of their own, which begin with these
+    /// ([`fan_out::Audience::part`]).
+    Part(Arc<[Arc<WireBatch>]>),
+    /// There are no packets for readers over UDP alone any more, nor such readers
+    /// ([`fan_out::Audience::unite`]).
+    Unite,
     /// Nobody is playing any more: the logs hold nothing from here on.
     Clear,
     /// There is a (new) description; audiences take its tracks.

@@ -2,6 +2,8 @@
 
 use sdp::{Line, Media, Presentation};
 
+use crate::way::is_repair;
+
 /// The description as it is true of packets that are made here: single NAL units, aggregates and
 /// fragments in decoding order, whatever the backend's own are.
 pub(crate) fn reframed(presentation: &Presentation) -> Presentation {
@@ -15,7 +17,46 @@ pub(crate) fn reframed(presentation: &Presentation) -> Presentation {
         };
         set_parameters(media, changes);
     }
-    reread(told, presentation)
+    let mut told = reread(told, presentation);
+    for media in &mut told.media {
+        leave_out_repairs(media);
+    }
+    told
+}
+
+/// The description as it is true of packets that may be cut: NAL units of H.264 in fragments too,
+/// where the backend speaks of single ones.
+pub(crate) fn splittable(presentation: &Presentation) -> Presentation {
+    let mut told = presentation.clone();
+    let mut has_changed = false;
+    for media in &mut told.media {
+        let format = media.main_format();
+        let mode = format.parameter("packetization-mode").map(str::trim);
+        if format.is("H264") && !matches!(mode, Some("1" | "2")) {
+            set_parameters(media, &[("packetization-mode", Some("1"))]);
+            has_changed = true;
+        }
+    }
+    if has_changed { reread(told, presentation) } else { told }
+}
+
+/// Payload types that repair others by number, beside a track's own.
+fn leave_out_repairs(media: &mut Media) {
+    let own = media.main_format().payload_type;
+    let repairs: Vec<u8> = media
+        .formats
+        .iter()
+        .filter(|format| format.payload_type != own && is_repair(&format.encoding))
+        .map(|format| format.payload_type)
+        .collect();
+    media.formats.retain(|format| !repairs.contains(&format.payload_type));
+    media.lines.retain(|line| match line.attribute() {
+        Some((name, Some(value))) if ["rtpmap", "fmtp", "rtcp-fb"].contains(&name) => {
+            let number = value.split_whitespace().next().and_then(|number| number.parse().ok());
+            number.is_none_or(|number: u8| !repairs.contains(&number))
+        }
+        _ => true,
+    });
 }
 
 /// The description with these parameters of a track's main format.
@@ -99,7 +140,14 @@ fn set_parameters(media: &mut Media, changes: &[(&str, Option<&str>)]) {
 /// The views of a description's media whose lines were changed, made anew.
 fn reread(told: Presentation, otherwise: &Presentation) -> Presentation {
     match Presentation::parse(told.write().as_bytes()) {
-        Ok((read, _)) if read.media.len() == otherwise.media.len() => read,
+        Ok((mut read, _)) if read.media.len() == otherwise.media.len() => {
+            // Those that were left out are still listed in what is read.
+            for (media, told) in read.media.iter_mut().zip(&told.media) {
+                let is_told = |number| told.formats.iter().any(|f| f.payload_type == number);
+                media.formats.retain(|format| is_told(format.payload_type));
+            }
+            read
+        }
         _ => otherwise.clone(),
     }
 }
@@ -129,7 +177,10 @@ mod tests {
         let told = reframed(&backend);
         let wanted =
             "96 profile-level-id=4d401f;packetization-mode=1;sprop-parameter-sets=Z0==,aM8=";
-        assert_eq!(fmtp(&told), [wanted, "97 apt=96"]);
+        assert_eq!(fmtp(&told), [wanted]);
+        assert_eq!(told.media[0].formats.len(), 1, "retransmission speaks of other numbers");
+        let told = with_parameters(&told, 0, &[("sprop-parameter-sets", "Zw==".to_owned())]);
+        assert_eq!(told.media[0].formats.len(), 1);
         assert_eq!(told.media[0].main_format().parameter("packetization-mode"), Some("1"));
         assert_eq!(told.media[0].control(), Some("x"));
     }
@@ -140,6 +191,21 @@ mod tests {
         assert_eq!(fmtp(&told), ["96 packetization-mode=1"]);
         let told = with_parameters(&told, 0, &[("sprop-parameter-sets", "Zw==".to_owned())]);
         assert_eq!(fmtp(&told), ["96 packetization-mode=1;sprop-parameter-sets=Zw=="]);
+    }
+
+    #[test]
+    fn what_may_be_cut_is_told_as_such() {
+        let media = |fmtp: &str| {
+            format!(
+                "m=video 0 RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 rtx/90000\r\n{fmtp}"
+            )
+        };
+        let told = splittable(&read(&media("a=fmtp:96 packetization-mode=0;x=1\r\n")));
+        assert_eq!(fmtp(&told), ["96 packetization-mode=1;x=1"]);
+        assert_eq!(told.media[0].formats.len(), 2, "relayed to readers over TCP");
+        assert_eq!(fmtp(&splittable(&read(&media("")))), ["96 packetization-mode=1"]);
+        let interleaved = read(&media("a=fmtp:96 packetization-mode=2\r\n"));
+        assert_eq!(splittable(&interleaved), interleaved);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use fan_out::{Start, TrackId, TrackMask};
 use rtp_rtcp::{Now, ReportSchedule};
 use rtsp_proto::StatusCode;
 
-use crate::asks::{Ask, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
+use crate::asks::{Ask, Delivery, ReaderId, Refusal, Reply, Ticket, TrackWelcome, Welcome};
 use crate::backend::RETRY_AFTER;
 use crate::output::Output;
 use crate::relay::Held;
@@ -23,6 +23,8 @@ pub(crate) struct Interest {
     asked: TrackMask,
     /// Whether it wants media.
     pub(crate) wants: bool,
+    /// How it gets that.
+    pub(crate) delivery: Delivery,
     /// Whether it was told that it gets media.
     plays: bool,
 }
@@ -44,6 +46,8 @@ impl Stream {
             self.out.push_back(Output::Reply { to: ticket, reply: Reply::Refused(refusal) });
             return;
         }
+        // Unless it has been made already, with what was published before.
+        self.fork(now, ask, &[]);
         let reply = self.answer_now(now, ask);
         let until = now.mono + self.options.answer_deadline;
         if let Some(at) = self.client.locked_until().filter(|at| *at > until)
@@ -63,12 +67,13 @@ impl Stream {
         match ask {
             Ask::Describe => {}
             Ask::SetUp { track } => self.readers.entry(reader).or_default().asked.insert(track),
-            Ask::Play { .. } => {
+            Ask::Play { delivery, .. } => {
                 if !self.readers.values().any(|interest| interest.wants) {
                     // Nobody has kept what was pulled for nobody.
                     self.tracks.iter_mut().flatten().for_each(Track::forget_keys);
                 }
-                self.readers.entry(reader).or_default().wants = true;
+                let interest = self.readers.entry(reader).or_default();
+                (interest.wants, interest.delivery) = (true, delivery);
             }
         }
         self.update_demand(now);
@@ -111,6 +116,7 @@ impl Stream {
             self.end_outage(now);
         }
         self.want_tracks(now);
+        self.settle_renditions();
         let is_wanted = self.readers.values().any(|interest| interest.wants);
         let demand = if is_wanted || (self.options.pull_always && !self.is_shut_down) {
             Demand::Playing
@@ -171,6 +177,7 @@ impl Stream {
         for track in self.tracks.iter_mut().flatten() {
             track.restart();
         }
+        self.unite();
         self.out.push_back(Output::Clear);
     }
 
@@ -218,15 +225,15 @@ impl Stream {
                     Some(Reply::Refused(Refusal { status, retry_after, why }))
                 }
             },
-            Ask::Play { tracks, start } => {
+            Ask::Play { tracks, start, delivery } => {
                 let plays = self.is_playing && self.client.state() == Phase::Playing;
-                (plays || is_away).then(|| self.welcome(now, tracks, start))
+                (plays || is_away).then(|| self.welcome(now, tracks, start, delivery))
             }
         }
     }
 
     /// What a reader that joins after this is told about its tracks.
-    fn welcome(&mut self, now: Now, wanted: TrackMask, start: Start) -> Reply {
+    fn welcome(&mut self, now: Now, wanted: TrackMask, start: Start, delivery: Delivery) -> Reply {
         // It begins with what is published from here on, and the newest key unit before it.
         self.flush(now);
         self.timeline.handle_timeout(now);
@@ -258,13 +265,16 @@ impl Stream {
             .map(|track| TrackWelcome {
                 track: track.id,
                 ssrc: track.ssrc,
-                next_seq: match self.held {
-                    Some(_) => track.session_seq().seq(),
-                    None => track.lowest_seq(key(track)).seq(),
+                next_seq: {
+                    let lowest = match self.held {
+                        Some(_) => track.session_seq(),
+                        None => track.lowest_seq(key(track)),
+                    };
+                    track.fork_for(delivery).map_or(lowest, |fork| fork.lowest(lowest)).seq()
                 },
                 rtptime: self.timeline.at(begun, track.index),
                 live: track.gate.is_some().then(|| self.timeline.at(now, track.index)),
-                report: self.report(now, track),
+                report: self.report(now, track, track.fork_for(delivery)),
             })
             .collect();
         if welcomes.is_empty() {

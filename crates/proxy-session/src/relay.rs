@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backend_client::Demand;
 use bytes::Bytes;
-use fan_out::WireBatch;
+use fan_out::{Rendition, TrackId, WireBatch};
 use rtp_rtcp::{Now, RtcpPacket, RtpError, RtpPacket};
 
 use crate::output::{Output, StreamEvent};
@@ -96,6 +96,14 @@ impl Stream {
         self.request_keys(now);
     }
 
+    /// What is sent from here on goes into a batch of this track.
+    pub(crate) fn begin_batch(&mut self, now: Now, index: usize, track: TrackId) {
+        self.close_batch(now);
+        self.builder.begin(track);
+        self.builder.set_rendition(self.rendition_of(index));
+        self.building = Some(index);
+    }
+
     pub(crate) fn close_batch(&mut self, now: Now) {
         self.building = None;
         self.key_unit = None;
@@ -106,7 +114,7 @@ impl Stream {
 
     /// A batch of media, behind a report where what the last one said has changed.
     pub(crate) fn publish_media(&mut self, now: Now, batch: Arc<WireBatch>) {
-        if let Some(report) = self.correction(now, batch.track().index()) {
+        for report in self.correction(now, batch.track().index()) {
             self.publish(report);
         }
         self.publish(batch);
@@ -121,6 +129,14 @@ impl Stream {
 
     /// A batch for the readers, or for the first one as soon as it has joined.
     pub(crate) fn publish(&mut self, batch: Arc<WireBatch>) {
+        if batch.rendition() == Rendition::Shared {
+            self.hand_out(batch);
+        } else {
+            self.publish_apart(batch);
+        }
+    }
+
+    pub(crate) fn hand_out(&mut self, batch: Arc<WireBatch>) {
         match &mut self.held {
             Some(held) if held.bytes < MAX_HELD_BYTES => {
                 held.bytes += batch.bytes_held();

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fan_out::{TrackId, WireBatch};
-use rtp_rtcp::{Now, RtcpWriter};
+use fan_out::{Rendition, TrackId, WireBatch};
+use rtp_rtcp::{Now, RtcpWriter, SenderInfo};
+
+use crate::fork::Fork;
 
 use crate::options::OnBackendLoss;
 use crate::output::{Output, StreamEvent};
@@ -14,9 +16,9 @@ use crate::track::Track;
 
 impl Stream {
     /// A compound sender report for `now`.
-    pub(crate) fn report(&self, now: Now, track: &Track) -> Bytes {
+    pub(crate) fn report(&self, now: Now, track: &Track, fork: Option<&Fork>) -> Bytes {
         RtcpWriter::new()
-            .sender_report(track.ssrc, &track.sender_info(now, &self.timeline), &[])
+            .sender_report(track.ssrc, &self.sender_info(now, track, fork), &[])
             .cname(track.ssrc, &self.cname)
             .finish()
     }
@@ -30,38 +32,50 @@ impl Stream {
             if track.has_ended || !track.schedule.due(now.mono) {
                 continue;
             }
-            if let Some(batch) = self.report_to_all(now, index) {
-                self.out.push_back(Output::Publish(batch));
-            }
+            let batches = self.report_to_all(now, index);
+            self.out.extend(batches.into_iter().map(Output::Publish));
         }
     }
 
-    /// A report of a track for all of its readers.
-    fn report_to_all(&mut self, now: Now, index: usize) -> Option<Arc<WireBatch>> {
-        let track = self.tracks.get(index)?.as_ref()?;
-        let batch = WireBatch::report(track.id, &self.report(now, track), now.mono);
+    /// What a report says of what was sent: of the track's packets, or of those that readers over
+    /// UDP get in their place.
+    fn sender_info(&self, now: Now, track: &Track, fork: Option<&Fork>) -> SenderInfo {
+        let info = track.sender_info(now, &self.timeline);
+        fork.map_or(info, |fork| fork.sender_info(info))
+    }
+
+    /// A report of a track for all of its readers: one, or one for those over UDP too.
+    fn report_to_all(&mut self, now: Now, index: usize) -> Vec<Arc<WireBatch>> {
+        let Some(Some(track)) = self.tracks.get(index) else { return Vec::new() };
+        let batches = for_all(now, track, |fork| self.report(now, track, fork));
         let told = self.timeline.report(now, track.index);
-        self.tracks.get_mut(index)?.as_mut()?.told = Some(told);
-        Some(batch)
+        if let Some(Some(track)) = self.tracks.get_mut(index) {
+            track.told = Some(told);
+        }
+        batches
     }
 
     /// The report that has to come before a track's next packets, if what readers were told of its
     /// times is not true any more: they would be shown beside another moment of the other tracks.
-    pub(crate) fn correction(&mut self, now: Now, index: usize) -> Option<Arc<WireBatch>> {
-        let track = self.tracks.get_mut(index)?.as_mut()?;
+    pub(crate) fn correction(&mut self, now: Now, index: usize) -> Vec<Arc<WireBatch>> {
+        if self.must_correct(now, index) { self.report_to_all(now, index) } else { Vec::new() }
+    }
+
+    fn must_correct(&mut self, now: Now, index: usize) -> bool {
+        let Some(Some(track)) = self.tracks.get_mut(index) else { return false };
         // A backend that moves all the time is told of with the reports that are due.
         let is_early = |at| now.mono.saturating_duration_since(at) < SELDOM;
         if track.corrected_at.is_some_and(is_early) || !self.timeline.take_moved(track.index) {
-            return None;
+            return false;
         }
-        let told = track.told?;
+        let Some(told) = track.told else { return false };
         let holds = self.timeline.presentation(now, track.index, told.rtp);
         let off = holds.since(told.ntp).or_else(|| told.ntp.since(holds)).unwrap_or_default();
         if off < WORTH_TELLING {
-            return None;
+            return false;
         }
         track.corrected_at = Some(now.mono);
-        self.report_to_all(now, index)
+        true
     }
 
     /// The backend has said goodbye for one track: readers hear it, and no more of that track unless
@@ -98,13 +112,15 @@ impl Stream {
 
     fn say_goodbye(&mut self, now: Now, track: TrackId) {
         let Some(track) = self.track(track) else { return };
-        let (id, ssrc) = (track.id, track.ssrc);
-        let goodbye = RtcpWriter::new()
-            .sender_report(ssrc, &track.sender_info(now, &self.timeline), &[])
-            .cname(ssrc, &self.cname)
-            .bye(&[ssrc], None)
-            .finish();
-        self.out.push_back(Output::Publish(WireBatch::report(id, &goodbye, now.mono)));
+        let ssrc = track.ssrc;
+        let batches = for_all(now, track, |fork| {
+            RtcpWriter::new()
+                .sender_report(ssrc, &self.sender_info(now, track, fork), &[])
+                .cname(ssrc, &self.cname)
+                .bye(&[ssrc], None)
+                .finish()
+        });
+        self.out.extend(batches.into_iter().map(Output::Publish));
     }
 
     /// What the timeline has to say, for the log.
@@ -158,6 +174,16 @@ impl Stream {
             self.client.send_rtcp(index, report);
         }
         self.drain_client(now, false);
+    }
+}
+
+/// The compound that `of` makes, as an entry for all readers of a track; or for those over TCP, and
+/// another one for those over UDP where these get packets of their own.
+fn for_all(now: Now, track: &Track, of: impl Fn(Option<&Fork>) -> Bytes) -> Vec<Arc<WireBatch>> {
+    let report = |rendition, fork| WireBatch::report_for(rendition, track.id, &of(fork), now.mono);
+    match track.fork.as_deref() {
+        None => vec![report(Rendition::Shared, None)],
+        fork => vec![report(Rendition::Original, None), report(Rendition::Datagrams, fork)],
     }
 }
 

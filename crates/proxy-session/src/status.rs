@@ -39,6 +39,13 @@ pub struct TrackStatus {
     pub relayed: u64,
     /// Packets that were made here, since the start.
     pub made: u64,
+    /// Packets that went to readers over UDP alone, because these get others than those over TCP,
+    /// as the backend made them, since the start.
+    pub relayed_udp: u64,
+    /// The same, made here.
+    pub made_udp: u64,
+    /// Packets that were too large for any datagram, and could not be cut.
+    pub dropped_udp: u64,
     /// Access units above [`StreamOptions::max_unit`](crate::StreamOptions::max_unit), since the
     /// description.
     pub units_too_large: u64,

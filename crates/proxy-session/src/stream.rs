@@ -20,6 +20,7 @@ use crate::outage::Outage;
 use crate::output::Output;
 use crate::readers::{Interest, Waiting};
 use crate::relay::Held;
+use crate::renditions::Datagrams;
 use crate::rng::Rng;
 use crate::set_up::SetUp;
 use crate::status::{StreamState, StreamStatus, TrackStatus};
@@ -44,6 +45,8 @@ pub struct Stream {
     pub(crate) clocks: Vec<(TrackId, ClockRate, TrackIndex)>,
     pub(crate) rng: Rng,
     pub(crate) readers: HashMap<ReaderId, Interest>,
+    /// What goes to readers over UDP, where that is limited and there are any.
+    pub(crate) datagrams: Datagrams,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) demand: Demand,
     pub(crate) set_up: SetUp,
@@ -92,6 +95,7 @@ impl Stream {
             receiver_reports: ReceiverSchedule::new(rng.next()),
             rng,
             readers: HashMap::new(),
+            datagrams: Datagrams::default(),
             waiting: Vec::new(),
             demand: Demand::Idle,
             set_up: SetUp::new(options.backend.tracks == TrackChoice::Requested),
@@ -249,6 +253,9 @@ impl Stream {
                     bad_reports: t.bad_reports,
                     relayed: t.relayed,
                     made: t.made,
+                    relayed_udp: t.datagram_counts().relayed,
+                    made_udp: t.datagram_counts().made,
+                    dropped_udp: t.datagram_counts().dropped,
                     units_too_large: held_back.units_too_large,
                     units_dropped: held_back.units_dropped,
                 }

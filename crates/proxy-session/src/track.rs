@@ -11,6 +11,7 @@ use rtp_rtcp::{
 };
 use time_normalizer::{MAX_TIMESTAMP_STEP, ReportPair, Timeline, TrackIndex};
 
+use crate::fork::{Counts, Cutting, Fork};
 use crate::gate::Gate;
 use crate::picture::Picture;
 use crate::way::{Way, WayStatus};
@@ -65,6 +66,16 @@ pub(crate) struct Track {
     pub(crate) goodbye_at: Option<Instant>,
     pub(crate) relayed: u64,
     pub(crate) made: u64,
+    /// A packet of more bytes is looked at as it leaves.
+    pub(crate) watch_above: usize,
+    /// The largest packet of which that was found.
+    pub(crate) largest: usize,
+    /// What packets can be cut by for readers over UDP; `None` where they go as they are.
+    pub(crate) cutting: Option<Box<Cutting>>,
+    /// What goes to readers over UDP, while they get other packets than those over TCP.
+    pub(crate) fork: Option<Box<Fork>>,
+    /// What earlier ones did.
+    pub(crate) forked: Counts,
 }
 
 /// A key unit that went out.
@@ -134,6 +145,11 @@ impl Track {
             goodbye_at: None,
             relayed: 0,
             made: 0,
+            watch_above: usize::MAX,
+            largest: 0,
+            cutting: None,
+            fork: None,
+            forked: Counts::default(),
         }
     }
 
@@ -144,6 +160,9 @@ impl Track {
         self.reception = Reception::new(self.rate);
         self.has_ended = false;
         self.restart_way();
+        if let Some(fork) = &mut self.fork {
+            fork.restart();
+        }
         if let Some(gate) = &mut self.gate {
             gate.restart();
         }
@@ -197,6 +216,24 @@ impl Track {
     /// The format may have changed with a new description.
     pub(crate) fn set_format(&mut self, (way, knows_keys): (Box<dyn Way>, bool)) {
         (self.way, self.knows_keys) = (Some(way), knows_keys);
+    }
+
+    /// What packets can be cut by for readers over UDP from now on.
+    pub(crate) fn set_cutting(&mut self, cutting: Option<Cutting>) {
+        if let (Some(fork), Some(cutting)) = (&mut self.fork, &cutting) {
+            fork.set_cutting(cutting);
+        }
+        self.cutting = cutting.map(Box::new);
+    }
+
+    /// The packets and octets that went out, as sender reports count them.
+    pub(crate) const fn sent_counts(&self) -> (u32, u32) {
+        (self.sent_packets, self.sent_octets)
+    }
+
+    /// What went to readers over UDP alone.
+    pub(crate) fn datagram_counts(&self) -> Counts {
+        self.forked.plus(self.fork.as_ref().map(|fork| fork.counts()).unwrap_or_default())
     }
 
     fn restart_way(&mut self) {
@@ -414,7 +451,9 @@ impl Track {
 
     /// How far the first packet of a reader that joins now may lie before `now` by its timestamp.
     pub(crate) fn lateness(&self, now: Now, timeline: &Timeline, key: Option<KeyUnit>) -> Duration {
-        let unit = self.undecided().map(|first| self.since(now, timeline, first.timestamp));
+        let open = self.fork.as_ref().and_then(|fork| fork.open_unit());
+        let unit = self.undecided().map(|first| first.timestamp).into_iter().chain(open);
+        let unit = unit.map(|first| self.since(now, timeline, first)).max();
         // Longer than that ago, nothing is arriving.
         let late = self.late.max(unit.unwrap_or_default()).min(MAX_TIMESTAMP_STEP);
         let Some(key) = key else { return late };

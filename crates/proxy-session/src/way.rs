@@ -6,14 +6,15 @@ mod relay;
 use std::fmt;
 use std::time::Instant;
 
-use codec_framers::UnitStart;
-use fan_out::Push;
+use codec_framers::{Payload, UnitStart};
+use fan_out::{Push, WireBatchBuilder};
 use rtp_rtcp::{ExtSeq, Now, RtpPacket, RtpTime, Ssrc};
 
 use crate::output::{Output, StreamEvent};
+use crate::picture::Picture;
 use crate::stream::Stream;
 
-pub(crate) use reframe::{Reframe, Reframing};
+pub(crate) use reframe::{PacketKind, PayloadTypes, Reframe, Reframing, is_repair};
 pub(crate) use relay::Relay;
 
 /// How one track's packets become those of readers.
@@ -108,32 +109,65 @@ impl<'a> Exit<'a> {
 
     /// Puts a packet into the batch under construction; whether it could be.
     pub(crate) fn send(&mut self, packet: &Leaving<'_>) -> bool {
-        let (stream, now) = (&mut *self.stream, self.now);
         let &Leaving { bytes, payload, seq, timestamp, relayed } = packet;
+        let push = |builder: &mut WireBatchBuilder, ssrc| builder.push(bytes, seq, timestamp, ssrc);
+        let sizes = (bytes.len(), payload);
+        self.put((seq, timestamp), sizes, relayed, push, |picture| picture.sent(bytes, timestamp))
+    }
+
+    /// The same for one that is made of this payload, which is copied into the batch and nowhere
+    /// else.
+    pub(crate) fn send_made(&mut self, payload_type: u8, made: &Payload<'_>, seq: ExtSeq) -> bool {
+        let second = u8::from(made.marker) << 7 | payload_type & 0x7f;
+        // Number, timestamp and source are written as it leaves.
+        let header = [0x80, second, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let (timestamp, octets) = (made.timestamp, made.len());
+        let push = |builder: &mut WireBatchBuilder, ssrc| {
+            builder.push_parts(header, made.pieces(), octets, seq, timestamp, ssrc)
+        };
+        let sizes = (header.len() + octets, octets);
+        self.put((seq, timestamp), sizes, false, push, |picture| {
+            let mut whole = header.to_vec();
+            made.append_to(&mut whole);
+            picture.sent(&whole, timestamp);
+        })
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        (seq, timestamp): (ExtSeq, RtpTime),
+        (bytes, payload): (usize, usize),
+        relayed: bool,
+        push: impl Fn(&mut WireBatchBuilder, Ssrc) -> Push,
+        show: impl FnOnce(&mut Picture),
+    ) -> bool {
+        let (stream, now) = (&mut *self.stream, self.now);
         let Some(Some(track)) = stream.tracks.get(self.index) else { return false };
         let (id, ssrc) = (track.id, track.ssrc);
+        if bytes > track.watch_above {
+            stream.on_large(now, self.index, bytes, seq);
+        }
         // A batch names one key unit: what follows that unit goes into the next.
         let after_key = stream.key_unit.is_some_and(|key| key != (self.index, timestamp));
         if stream.building != Some(self.index) || after_key {
-            stream.close_batch(now);
-            stream.builder.begin(id);
-            stream.building = Some(self.index);
+            stream.begin_batch(now, self.index, id);
         }
-        let mut pushed = stream.builder.push(bytes, seq, timestamp, ssrc);
+        let mut pushed = push(&mut stream.builder, ssrc);
         if pushed == Push::Full {
             if let Some(batch) = stream.builder.finish(now.mono) {
                 stream.publish_media(now, batch);
             }
-            pushed = stream.builder.push(bytes, seq, timestamp, ssrc);
+            pushed = push(&mut stream.builder, ssrc);
         }
         if pushed != Push::Added {
-            stream.on_too_large(self.index, bytes.len());
+            stream.on_too_large(self.index, bytes);
             return false;
         }
         if let Some(Some(track)) = stream.tracks.get_mut(self.index) {
-            track.sent(now, seq, timestamp, (bytes.len(), payload));
+            track.sent(now, seq, timestamp, (bytes, payload));
             if let Some(picture) = &mut track.picture {
-                picture.sent(bytes, timestamp);
+                show(picture);
             }
             *if relayed { &mut track.relayed } else { &mut track.made } += 1;
         }

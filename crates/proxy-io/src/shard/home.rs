@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backend_client::Input;
 use fan_out::{Meter, TrackId};
-use proxy_session::{Output, Stream, StreamEvent, TrackStatus};
+use proxy_session::{Ask, Output, Stream, StreamEvent, TrackStatus};
 use rtp_rtcp::Now;
 use time_normalizer::{RefitCause, TimeEvent};
 
@@ -94,12 +94,30 @@ impl Shard {
                 }
                 return;
             }
-            ToStream::Ask { ticket, reader, ask } => home.stream.ask(now, ticket, reader, ask),
+            ToStream::Ask { ticket, reader, ask } => {
+                if home.stream.wants_history(ask) {
+                    self.fork(now, id, ask);
+                }
+                let Some(home) = self.homes.get_mut(&id) else { return };
+                home.stream.ask(now, ticket, reader, ask);
+            }
             ToStream::Joined => home.stream.joined(),
             ToStream::Pause(reader) => home.stream.pause(now, reader),
             ToStream::Leave(reader) => home.stream.leave(now, reader),
         }
         self.drive_home(now, id);
+    }
+
+    /// Makes packets for a reader that is about to ask, from what others have been given.
+    fn fork(&mut self, now: Now, id: StreamId, ask: Ask) {
+        self.drive_home(now, id);
+        let history: Vec<_> = match self.watches.get(&id) {
+            Some(watch) => watch.audience.log_from_keys().cloned().collect(),
+            None => Vec::new(),
+        };
+        if let Some(home) = self.homes.get_mut(&id) {
+            home.stream.fork(now, ask, &history);
+        }
     }
 
     /// A shard gets what is published from now on, and first what this one has of it.
@@ -124,8 +142,13 @@ impl Shard {
             && let Some(watch) = self.watches.get(&id)
         {
             let batches: Arc<[_]> = watch.audience.log_from_keys().cloned().collect();
+            let datagrams = watch.audience.datagrams_from_keys();
+            let datagrams = datagrams.map(|batches| batches.cloned().collect());
             if !batches.is_empty() {
                 self.tell_shard(now, shard, id, FromStream::Begin(batches));
+            }
+            if let Some(datagrams) = datagrams {
+                self.tell_shard(now, shard, id, FromStream::Part(datagrams));
             }
         }
     }
@@ -144,6 +167,8 @@ impl Shard {
                     self.tell(now, id, &FromStream::Publish(batch));
                 }
                 Output::Backend(output) => self.on_backend_output(now, id, output),
+                Output::Part(batches) => self.tell(now, id, &FromStream::Part(batches)),
+                Output::Unite => self.tell(now, id, &FromStream::Unite),
                 Output::Clear => self.tell(now, id, &FromStream::Clear),
                 Output::Described(description) => {
                     let cname = Arc::from(home.stream.cname());
@@ -232,6 +257,9 @@ impl Shard {
                 lost = sum(|t| t.lost),
                 relayed = sum(|t| t.relayed),
                 made = sum(|t| t.made),
+                relayed_udp = sum(|t| t.relayed_udp),
+                made_udp = sum(|t| t.made_udp),
+                dropped_udp = sum(|t| t.dropped_udp),
                 units_dropped = sum(|t| t.units_dropped + t.units_too_large),
                 readers = status.readers,
                 playing = status.playing,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fan_out::{Join, ReaderKey, Start, TrackId, TrackMask, Transport};
-use proxy_session::{Ask as StreamAsk, ReaderId, Reply, Ticket, Welcome};
+use proxy_session::{Ask as StreamAsk, Delivery, ReaderId, Reply, Ticket, Welcome};
 use rtp_rtcp::{Now, RtcpWriter};
 use rtsp_proto::StatusCode;
 use rtsp_server::{
@@ -35,6 +35,19 @@ pub(super) struct Session {
     /// The tracks' SSRCs, for saying goodbye.
     pub(super) sources: SmallVec<[(TrackId, rtp_rtcp::Ssrc); 2]>,
     pub(super) joined: Option<ReaderKey>,
+}
+
+impl Session {
+    /// How it gets its packets.
+    fn delivery(&self) -> Delivery {
+        if self.transports.iter().any(|(_, transport)| transport.is_interleaved()) {
+            return Delivery::Tcp;
+        }
+        match self.peer.ip().to_canonical() {
+            IpAddr::V4(_) => Delivery::UdpV4,
+            IpAddr::V6(_) => Delivery::UdpV6,
+        }
+    }
 }
 
 /// A question that a stream has not answered yet.
@@ -140,7 +153,8 @@ impl Shard {
                     }
                 }
                 let (entry, reader, conn) = (state.stream.clone(), state.reader, state.conn);
-                let ask = StreamAsk::Play { tracks: mask, start: state.start };
+                let delivery = state.delivery();
+                let ask = StreamAsk::Play { tracks: mask, start: state.start, delivery };
                 let what = (Asked::Play { session }, Some(conn));
                 self.ask_stream(&entry, id, what, Some(reader), ask);
             }
@@ -227,6 +241,8 @@ impl Shard {
         match what {
             FromStream::Publish(batch) => self.publish(now, id, batch),
             FromStream::Begin(batches) => self.begin(now, id, &batches),
+            FromStream::Part(batches) => self.part(now, id, &batches),
+            FromStream::Unite => self.unite(id),
             FromStream::Cut { keep } => {
                 self.cut_log(now, id, keep);
             }

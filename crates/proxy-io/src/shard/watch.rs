@@ -198,6 +198,20 @@ impl Shard {
         self.mark(id);
     }
 
+    /// Readers over UDP get packets of their own.
+    pub(super) fn part(&mut self, now: Now, id: StreamId, batches: &[Arc<WireBatch>]) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.audience.part(now.mono, batches.iter().cloned());
+        }
+    }
+
+    /// All readers get the same packets again.
+    pub(super) fn unite(&mut self, id: StreamId) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.audience.unite();
+        }
+    }
+
     pub(super) fn clear(&mut self, id: StreamId) {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.audience.clear();

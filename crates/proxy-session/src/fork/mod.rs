@@ -214,7 +214,7 @@ impl Fork {
                         self.open = None;
                         return self.pass(at, seq, packet);
                     }
-                    Taken::Refused => {}
+                    Taken::Refused => self.outgoing.missing += 1,
                 }
                 self.close(at);
             }
@@ -284,21 +284,20 @@ impl Outgoing {
         let seq = self.number(Some(parent), false);
         let RtpHeader { timestamp, .. } = *packet.header();
         let ssrc = self.ssrc;
-        let push = |builder: &mut WireBatchBuilder| {
-            builder.push(packet.bytes(), seq, timestamp, ssrc)
-        };
+        let push =
+            |builder: &mut WireBatchBuilder| builder.push(packet.bytes(), seq, timestamp, ssrc);
         if self.put(at, seq, packet.payload().len(), push) {
             self.counts.relayed += 1;
         }
     }
 
     fn send(&mut self, at: Instant, parent: Option<ExtSeq>, payload_type: u8, made: &Payload<'_>) {
-        let seq = self.number(parent, true);
         if HEADER + made.len() > MAX_DATAGRAM_BYTES {
             self.counts.dropped += 1;
             self.missing += 1;
             return;
         }
+        let seq = self.number(parent, true);
         let second = u8::from(made.marker) << 7 | payload_type & 0x7f;
         let header = [0x80, second, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let (timestamp, ssrc, octets) = (made.timestamp, self.ssrc, made.len());

@@ -24,9 +24,7 @@ impl Numbers {
     pub(super) fn note(&mut self, parent: ExtSeq, own: ExtSeq, is_made: bool) {
         let goes_on = self.steps.back().is_some_and(|last| {
             let distance = |from: ExtSeq, to: ExtSeq| to.0.wrapping_sub(from.0);
-            !is_made
-                && !last.is_made
-                && distance(last.parent, parent) == distance(last.own, own)
+            !is_made && !last.is_made && distance(last.parent, parent) == distance(last.own, own)
         });
         if goes_on {
             return;

@@ -75,7 +75,6 @@ impl Reframe {
                 emitter: Emitter {
                     payload_type: format.payload_type,
                     bound: chosen.datagram.saturating_sub(HEADER),
-                    packet: Vec::new(),
                     warned: false,
                 },
             },
@@ -274,8 +273,6 @@ struct Emitter {
     payload_type: u8,
     /// What payloads may have at the most where they can be cut, in bytes.
     bound: usize,
-    /// The packet under construction.
-    packet: Vec<u8>,
     /// Whether it was told that one is larger.
     warned: bool,
 }
@@ -289,20 +286,8 @@ impl Emitter {
                  max_udp_payload = {bound}, as all such will"
             ));
         }
-        self.packet.clear();
-        let second = u8::from(payload.marker) << 7 | self.payload_type;
-        // Number, timestamp and source are written as it leaves.
-        self.packet.extend_from_slice(&[0x80, second, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        payload.append_to(&mut self.packet);
         let seq = exit.next_number(missing);
-        let leaving = Leaving {
-            bytes: &self.packet,
-            payload: payload.len(),
-            seq,
-            timestamp: payload.timestamp,
-            relayed: false,
-        };
-        if exit.send(&leaving) && begins_key {
+        if exit.send_made(self.payload_type, payload, seq) && begins_key {
             exit.key(seq, payload.timestamp);
         }
     }
@@ -310,7 +295,7 @@ impl Emitter {
 
 /// What the payload types of one media section are.
 #[derive(Debug)]
-struct PayloadTypes {
+pub(crate) struct PayloadTypes {
     own: u8,
     /// Whether a packet of the track's own payload type has come. Cameras that send under another
     /// number than they announce are understood all the same.
@@ -320,7 +305,8 @@ struct PayloadTypes {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum PacketKind {
+pub(crate) enum PacketKind {
+    /// What the track is described by.
     Own,
     /// Retransmission or forward error correction.
     Repair,
@@ -329,18 +315,14 @@ enum PacketKind {
 }
 
 impl PayloadTypes {
-    fn of(media: &Media) -> Self {
+    pub(crate) fn of(media: &Media) -> Self {
         let own = media.main_format().payload_type;
         let others = media.formats.iter().filter(|format| format.payload_type != own);
-        let repairs = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            name == "rtx" || name.ends_with("fec")
-        };
-        let others = others.map(|format| (format.payload_type, repairs(&format.encoding)));
+        let others = others.map(|format| (format.payload_type, is_repair(&format.encoding)));
         Self { own, confirmed: false, others: others.collect() }
     }
 
-    fn kind(&mut self, payload_type: u8) -> PacketKind {
+    pub(crate) fn kind(&mut self, payload_type: u8) -> PacketKind {
         if payload_type == self.own {
             self.confirmed = true;
             return PacketKind::Own;
@@ -352,6 +334,13 @@ impl PayloadTypes {
             _ => PacketKind::Other,
         }
     }
+}
+
+/// Whether packets of this format repair others, which they name by their numbers:
+/// retransmission and forward error correction.
+pub(crate) fn is_repair(encoding: &str) -> bool {
+    let name = encoding.to_ascii_lowercase();
+    name == "rtx" || name.ends_with("fec")
 }
 
 fn limits(chosen: Reframing) -> Limits {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fan_out::{EntryKind, Start};
-use proxy_session::{Ask, Output, Reply, StreamEvent, StreamOptions, StreamState};
+use proxy_session::{Ask, Delivery, Output, Reply, StreamEvent, StreamOptions, StreamState};
 use rtp_rtcp::RtcpPacket;
 
 use crate::camera::{Act, Camera, SDP};
@@ -321,7 +321,7 @@ fn a_key_frame_just_before_the_loss_is_what_a_newcomer_begins_with() {
     rig.close();
     rig.camera.is_up = false;
     rig.run(secs(40));
-    let ask = Ask::Play { tracks: both(), start: Start::Instant };
+    let ask = Ask::Play { tracks: both(), start: Start::Instant, delivery: Delivery::Tcp };
     for track in 0..2 {
         rig.ask(2, set_up(track));
     }
@@ -465,7 +465,8 @@ fn a_stream_without_video_goes_on_with_its_sound() {
     let ticket = rig.ask(1, set_up(0));
     rig.run(ms(50));
     assert!(matches!(rig.reply(ticket), Some(Reply::SetUp { .. })));
-    let ticket = rig.ask(1, Ask::Play { tracks: both(), start: Start::Instant });
+    let ticket =
+        rig.ask(1, Ask::Play { tracks: both(), start: Start::Instant, delivery: Delivery::Tcp });
     rig.run(ms(50));
     rig.welcome(ticket);
     rig.join();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fan_out::Start;
-use proxy_session::{Ask, StreamOptions};
+use proxy_session::{Ask, Delivery, StreamOptions};
 use rtp_rtcp::{FMT_FIR, FMT_PLI, RtcpPacket, Ssrc, parse_compound};
 
 use crate::camera::{Act, Camera};
@@ -151,9 +151,10 @@ fn readers_that_wait_for_no_key_frame_ask_for_none() {
     let mut rig = playing(options(), Camera::offering("96 nack pli"));
     key(&mut rig, 1);
     let next = flow(&mut rig, 2, 1_500);
-    for (reader, ask) in
-        [(2, Ask::Play { tracks: both(), start: Start::Live }), (3, play_instant())]
-    {
+    for (reader, ask) in [
+        (2, Ask::Play { tracks: both(), start: Start::Live, delivery: Delivery::Tcp }),
+        (3, play_instant()),
+    ] {
         rig.prepare(reader);
         let ticket = rig.ask(reader, ask);
         rig.welcome(ticket);

@@ -276,8 +276,12 @@ fn readers_are_told_that_pictures_may_be_cut() {
     let ticket = rig.ask(1, proxy_session::Ask::Describe);
     let Some(Reply::Described(description)) = rig.reply(ticket) else { panic!("no description") };
     assert_eq!(fmtp(&description.sdp), "packetization-mode=1");
-    let rig = Rig::described(options(), Camera::default());
-    assert_eq!(fmtp(&rig.stream.description().expect("described").sdp), "");
+    let told = |packets| {
+        let rig = Rig::described(StreamOptions { packets, ..options() }, Camera::default());
+        fmtp(&rig.stream.description().expect("described").sdp)
+    };
+    assert_eq!(told(Packets::Auto), "packetization-mode=1");
+    assert_eq!(told(Packets::Relay), "");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use backend_client::{Input, TransportChoice};
 use bytes::{Bytes, BytesMut};
 use fan_out::{EntryKind, Start, TrackId, TrackMask, WireBatch};
 use proxy_session::{
-    Ask, OnBackendLoss, Output, ReaderId, Refusal, Reply, Stream, StreamEvent, StreamOptions,
-    Ticket, Welcome,
+    Ask, Delivery, OnBackendLoss, Output, ReaderId, Refusal, Reply, Stream, StreamEvent,
+    StreamOptions, Ticket, Welcome,
 };
 use rtp_rtcp::{Now, NtpTime, RtcpPacket, SenderInfo};
 use rtsp_proto::url::RtspUrl;
@@ -87,12 +87,12 @@ pub(crate) fn play() -> Ask {
 
 /// PLAY of a reader that begins with the next key frame.
 pub(crate) fn play_of(tracks: TrackMask) -> Ask {
-    Ask::Play { tracks, start: Start::KeyFrame }
+    Ask::Play { tracks, start: Start::KeyFrame, delivery: Delivery::Tcp }
 }
 
 /// PLAY of a reader that begins at once.
 pub(crate) fn play_instant() -> Ask {
-    Ask::Play { tracks: both(), start: Start::Instant }
+    Ask::Play { tracks: both(), start: Start::Instant, delivery: Delivery::Tcp }
 }
 
 fn origin() -> Now {
