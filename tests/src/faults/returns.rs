@@ -35,6 +35,13 @@ pub(crate) const ROWS: &[Row] = &[
         run: || killed("tcp", 5),
     },
     Row {
+        name: "killed, 5 s, packets made anew",
+        deed: "the same with `packets = \"reframe\"`",
+        bound: BACK_TEXT,
+        is_short: false,
+        run: || killed_with("udp", 5, "packets = \"reframe\""),
+    },
+    Row {
         name: "killed, 20 s",
         deed: "the same after 20 s",
         bound: BACK_TEXT,
@@ -93,7 +100,11 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 fn killed(transport: &str, seconds: u64) -> Outcome {
-    let setting = Setting { transport, ..Setting::default() };
+    killed_with(transport, seconds, "")
+}
+
+fn killed_with(transport: &str, seconds: u64, options: &str) -> Outcome {
+    let setting = Setting { transport, options, ..Setting::default() };
     held(&setting, |stage| {
         stage.kill();
         wait::pass(Duration::from_secs(seconds));
