@@ -8,7 +8,7 @@ use integration_tests::raw::RawReader;
 use integration_tests::reader::{Over, ffmpeg_sums};
 use integration_tests::wait;
 use nix::sys::signal::Signal;
-use test_camera::{Auth, AuthScheme, Camera, CameraOptions, LogEvent, Method};
+use test_camera::{Auth, AuthScheme, Camera, CameraOptions, Fault, LogEvent, Method};
 
 const SOON: Duration = Duration::from_secs(5);
 /// How long the streams here may have no reader.
@@ -129,6 +129,40 @@ fn a_stream_lives_as_long_as_its_readers_and_a_little_longer() {
     let mut reader = RawReader::play_tracks(&proxy.url("nvr/cam1"), Over::Tcp, &[1, 2]);
     assert!(reader.next_media(1, SOON).is_some());
     assert_eq!(described(&camera), [Some(1), Some(1)]);
+}
+
+#[test]
+fn streams_that_come_and_go_leave_nothing_behind() {
+    const STREAMS: usize = 12;
+    let camera = recorder(STREAMS + 1);
+    // It says nothing to goodbyes: its connections are closed all the same.
+    camera.fault(Fault::Ignore { method: Method::Teardown, ignored: true });
+    let proxy = proxy(&camera, "workers = 2");
+    let directory = format!("/proc/{}/fd", proxy.process.id());
+    let files = || std::fs::read_dir(&directory).expect("a running process").count();
+    let before = files();
+    let mut between = Vec::new();
+    for round in 1..=2 {
+        let play = |number: usize| {
+            let over = if number % 2 == 0 { Over::Udp } else { Over::Tcp };
+            RawReader::play_tracks(&proxy.url(&format!("nvr/cam{number}")), over, &[1, 2])
+        };
+        let mut readers: Vec<_> = (1..=STREAMS).map(play).collect();
+        for reader in &mut readers {
+            assert!(reader.next_media(1, SOON).is_some());
+        }
+        assert!(files() >= before + 2 * STREAMS, "{} and {before}", files());
+        readers.iter_mut().for_each(RawReader::tear_down);
+        drop(readers);
+        let closed = || log_count(&proxy, &["stream closed"]);
+        let bound = LINGER + SOON;
+        assert!(wait::until(bound, || closed() == round * STREAMS), "{}", proxy.log());
+        assert!(wait::until(SOON, || files() < before + STREAMS), "{} and {before}", files());
+        wait::pass(Duration::from_secs(1));
+        between.push(files());
+    }
+    // What is there now was there after the first ones, too.
+    assert!(between[1] <= between[0], "{before}, then {between:?}");
 }
 
 #[test]
