@@ -2,10 +2,13 @@
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
+use benches::clock;
 use benches::formats::{self, Stream};
 use bytes::{Bytes, BytesMut};
-use codec_framers::{AnyDepacketizer, Depacketizer, Packet};
+use codec_framers::h264::ContiguousDepacketizer;
+use codec_framers::{AnyDepacketizer, ContiguousUnit, Depacketizer, Packet};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use retina::codec::{CodecItem, FrameFormat};
 use retina::testutil::DepacketizeBuf;
@@ -42,11 +45,27 @@ fn beside_retina(c: &mut Criterion) {
     let mut retina = Retina::new();
     let theirs = retina.units(&stream);
     assert_eq!(ours(&stream), theirs, "both give the same");
+    let mut pieces = Vec::new();
+    in_one_piece(&stream, &mut stream.contiguous_depacketizer(), |_, unit| pieces.push(unit.data));
+    assert_eq!(pieces, theirs, "in one piece as well");
 
     let mut group = c.benchmark_group("H264 beside retina");
     group.throughput(Throughput::Bytes(stream.bytes()));
     group.bench_function("retina", |b| {
         b.iter(|| retina.each(&stream, |unit| drop(black_box(unit))));
+    });
+    // From where bytes were received straight to where they stay.
+    group.bench_function("ours, in one piece", |b| {
+        let mut depacketizer = stream.contiguous_depacketizer();
+        b.iter(|| in_one_piece(&stream, &mut depacketizer, |_, unit| drop(black_box(unit))));
+    });
+    group.bench_function("ours, in one piece, memory given back", |b| {
+        let mut depacketizer = stream.contiguous_depacketizer();
+        b.iter(|| {
+            in_one_piece(&stream, &mut depacketizer, |depacketizer, unit| {
+                depacketizer.recycle(black_box(unit).data);
+            });
+        });
     });
     group.bench_function("ours", |b| {
         let (mut arena, mut depacketizer) = (Arena::default(), stream.depacketizer());
@@ -91,20 +110,7 @@ fn beside_retina(c: &mut Criterion) {
     // What neither can do without, to see how much of each is the copying of bytes.
     group.bench_function("payloads into a ring", |b| {
         let mut ring = vec![0_u8; RING];
-        b.iter(|| {
-            let mut at = 0;
-            for packet in &stream.packets {
-                let length = packet.payload.len();
-                if at + length > ring.len() {
-                    at = 0;
-                }
-                if let Some(place) = ring.get_mut(at..at + length) {
-                    place.copy_from_slice(&packet.payload);
-                }
-                at += length;
-                black_box(&mut ring);
-            }
-        });
+        b.iter(|| into_ring(&stream, &mut ring));
     });
     group.bench_function("payloads into units", |b| {
         b.iter(|| {
@@ -121,6 +127,66 @@ fn beside_retina(c: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// How many times `retina`'s throughput ours is: both in turns, so that what else the machine does
+/// hits both alike, by the medians.
+fn in_turns(_: &mut Criterion) {
+    const ROUNDS: usize = 2001;
+    let stream = formats::h264();
+    let mut retina = Retina::new();
+    let (mut fresh, mut spare) =
+        (stream.contiguous_depacketizer(), stream.contiguous_depacketizer());
+    let mut slices = stream.depacketizer();
+    let mut ring = vec![0; RING];
+    let mut times: [Vec<Duration>; 5] = Default::default();
+    for _ in 0..ROUNDS {
+        let began = clock::mono();
+        retina.each(&stream, |unit| drop(black_box(unit)));
+        let theirs = clock::mono();
+        in_one_piece(&stream, &mut fresh, |_, unit| drop(black_box(unit)));
+        let ours = clock::mono();
+        in_one_piece(&stream, &mut spare, |spare, unit| spare.recycle(black_box(unit).data));
+        let reused = clock::mono();
+        taken(&stream, &mut slices, Bytes::clone, |unit| drop(black_box(unit)));
+        let sliced = clock::mono();
+        into_ring(&stream, &mut ring);
+        let ends = [theirs, ours, reused, sliced, clock::mono()];
+        let mut begin = began;
+        for (end, times) in ends.into_iter().zip(&mut times) {
+            times.push(end - begin);
+            begin = end;
+        }
+    }
+    let [theirs, ours, reused, sliced, ring] = times.map(|mut times| {
+        times.sort_unstable();
+        times.get(ROUNDS / 2).map_or(f64::NAN, |median| median.as_secs_f64() * 1e6)
+    });
+    println!(
+        "H264 in turns, medians of {ROUNDS}: retina {theirs:.1} us, of which its ring {ring:.1}"
+    );
+    for (what, time) in [("one piece", ours), ("memory given back", reused), ("slices", sliced)] {
+        let (times, without) = (theirs / time, (theirs - ring) / time);
+        println!(
+            "  {what}: {time:.1} us, {times:.2} times retina's, {without:.2} without its ring"
+        );
+    }
+}
+
+/// What `retina` does first.
+fn into_ring(stream: &Stream, ring: &mut [u8]) {
+    let mut at = 0;
+    for packet in &stream.packets {
+        let length = packet.payload.len();
+        if at + length > ring.len() {
+            at = 0;
+        }
+        if let Some(place) = ring.get_mut(at..at + length) {
+            place.copy_from_slice(&packet.payload);
+        }
+        at += length;
+        black_box(&mut *ring);
+    }
 }
 
 const RING: usize = 1 << 16;
@@ -151,6 +217,20 @@ fn taken(
         depacketizer.push(packet).expect("a packet of the format");
         while let Some(unit) = depacketizer.poll() {
             take(unit);
+        }
+    }
+}
+
+fn in_one_piece(
+    stream: &Stream,
+    depacketizer: &mut ContiguousDepacketizer,
+    mut take: impl FnMut(&mut ContiguousDepacketizer, ContiguousUnit),
+) {
+    for packet in &stream.packets {
+        let Packet { payload, timestamp, marker, lost } = packet;
+        depacketizer.push(payload, *timestamp, *marker, *lost).expect("a packet of the format");
+        while let Some(unit) = depacketizer.poll() {
+            take(depacketizer, unit);
         }
     }
 }
@@ -213,5 +293,5 @@ impl Retina {
     }
 }
 
-criterion_group!(benches, formats, beside_retina);
+criterion_group!(benches, formats, beside_retina, in_turns);
 criterion_main!(benches);

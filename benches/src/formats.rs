@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use codec_framers::h264::ContiguousDepacketizer;
 use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyFramer, AnyPacketizer, Continuity, Depacketizer, Framer,
     Limits, Packet, Packetizer, Payload,
@@ -69,6 +70,12 @@ impl Stream {
     #[must_use]
     pub fn depacketizer(&self) -> AnyDepacketizer {
         AnyDepacketizer::for_format(&self.kind, &self.format, Limits::default())
+    }
+
+    /// One of H.264 that is fresh and gives units in one piece.
+    #[must_use]
+    pub fn contiguous_depacketizer(&self) -> ContiguousDepacketizer {
+        ContiguousDepacketizer::new(&self.format, Limits::default())
     }
 
     /// One that is fresh.

@@ -4,6 +4,7 @@
 //! aggregates (STAP-A, STAP-B, MTAP16, MTAP24) and fragments (FU-A, FU-B); of interleaved streams
 //! (packetization mode 2) it gives NAL units in decoding order. [`Packetizer`] writes single NAL
 //! units, STAP-A and FU-A. [`Framer`] puts parameter sets before key pictures that lack them.
+//! [`ContiguousDepacketizer`] gives units in one piece of memory, for who needs them so.
 //!
 //! From packets to what a decoder takes:
 //!
