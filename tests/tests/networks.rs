@@ -129,6 +129,11 @@ fn media_comes_by_a_group_with_one_sender_over_version_6() {
 }
 
 #[test]
+fn media_comes_by_a_group_with_any_sender_over_version_6() {
+    from_group("ff15::4321:8", ["fd81:10::1", "fd81:10::9", "fd81:10::2"], false, "");
+}
+
+#[test]
 fn the_interface_for_groups_can_be_chosen() {
     let named = "interface = \"v-proxy\"";
     from_group("239.255.7.8", ["10.81.4.1", "10.81.4.9", "10.81.4.2"], false, named);

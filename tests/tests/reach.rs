@@ -106,6 +106,22 @@ fn an_encrypted_backend_is_verified_by_an_authority_of_ones_own() {
 }
 
 #[test]
+fn media_of_an_encrypted_backend_is_encrypted_unless_udp_is_asked_for() {
+    let camera = secure(Certificate::Camera);
+    let asked = |lines: &str| {
+        let proxy = configured(&camera.url(0), &format!("tls_ca = \"{}\"\n{lines}", authority()));
+        assert_served(&proxy, Over::Udp);
+        let log = camera.log();
+        let last = log.iter().rev().find_map(|entry| entry.request()?.transport.clone());
+        last.unwrap_or_default()
+    };
+    let usual = asked("");
+    assert!(usual.contains("interleaved"), "{usual}");
+    let chosen = asked("transport = \"udp\"");
+    assert!(chosen.contains("client_port"), "{chosen}");
+}
+
+#[test]
 fn an_encrypted_backend_is_verified_by_what_the_system_trusts() {
     let camera = secure(Certificate::Camera);
     let source = format!("cam={}", camera.url(0));

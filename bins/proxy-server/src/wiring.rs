@@ -15,6 +15,7 @@ use proxy_io::{
 use proxy_session::{OnBackendLoss, OnLoss, Packets, StreamOptions};
 use rtp_rtcp::ReorderLimits;
 use rtsp_proto::url::RtspUrl;
+use rtsp_proto::url::Scheme;
 use rtsp_server::ServerOptions;
 use std::time::Duration;
 use time_normalizer::{NtpSource, TimelineOptions};
@@ -104,6 +105,10 @@ fn stream_setup(
     let mut backend = backend_client::Options::new(stream.source.clone());
     backend.credentials = stream.credentials();
     backend.transport = match options.transport {
+        // What goes over UDP is not encrypted.
+        TransportChoice::Auto if stream.source.scheme == Scheme::Rtsps => {
+            backend_client::TransportChoice::Tcp
+        }
         TransportChoice::Auto => backend_client::TransportChoice::Auto,
         TransportChoice::Udp => backend_client::TransportChoice::Udp,
         TransportChoice::Tcp => backend_client::TransportChoice::Tcp,

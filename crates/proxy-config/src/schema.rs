@@ -244,8 +244,9 @@ pub const STREAM: &[Key<StreamOptions>] = &[
         transport,
         Rule::Word(TRANSPORTS),
         "How media comes from the backend: over UDP, interleaved in the RTSP connection (TCP), \
-         UDP with TCP where that is refused or brings nothing (auto), to a multicast group, or with \
-         the whole dialogue in a tunnel over HTTP (HTTPS where the source is rtsps://).",
+         UDP with TCP where that is refused or brings nothing (auto; TCP at once where the source is \
+         rtsps://, for UDP is not encrypted), to a multicast group, or with the whole dialogue in a \
+         tunnel over HTTP (HTTPS where the source is rtsps://).",
         option "-t, --backend-tcp (tcp)"
     ),
     key!(
