@@ -14,8 +14,7 @@ const START: Duration = Duration::from_secs(60);
 
 #[test]
 fn two_hundred_streams_of_one_camera_start_without_a_time_out() {
-    let (streams, source) =
-        (STREAMS.to_string(), "synthetic:bitrate=64000,fps=5,gop=5,key=2000");
+    let (streams, source) = (STREAMS.to_string(), "synthetic:bitrate=64000,fps=5,gop=5,key=2000");
     let camera = CameraProcess::start_on(
         0,
         &["--streams", &streams, "--source", source, "--stagger", "--max-connections", "1000"],
@@ -39,7 +38,9 @@ fn two_hundred_streams_of_one_camera_start_without_a_time_out() {
         assert!(first.is_some(), "nothing of stream {number}:\n{}", proxy.log());
     }
     let all_flow = wait::now() - begun;
-    println!("{STREAMS} streams: described after {all_described:.1?}, flowing after {all_flow:.1?}");
+    println!(
+        "{STREAMS} streams: described after {all_described:.1?}, flowing after {all_flow:.1?}"
+    );
     assert!(all_flow < START, "{all_flow:?}");
     let failed = ["not available", "refused", "WARN", "ERROR"];
     let lines = proxy.log();

@@ -10,7 +10,7 @@ use crate::faults::{Outcome, Row};
 use crate::pictures::Player;
 use crate::process::Process;
 use crate::reader::Over;
-use crate::wait;
+use crate::{programs, wait};
 
 /// How long it lasts, and how long players take to be looked at.
 const HALF: Duration = Duration::from_secs(25);
@@ -54,7 +54,9 @@ impl Attached {
             let recorder = Recorder::start(url, over, &IMPATIENT);
             attach(name("ffmpeg"), Either::Recorder(recorder));
         }
-        attach(format!("mpv, {when}"), Either::Player(Player::mpv(url, Over::Tcp)));
+        if programs::has("mpv") {
+            attach(format!("mpv, {when}"), Either::Player(Player::mpv(url, Over::Tcp)));
+        }
         all
     }
 
@@ -127,6 +129,9 @@ fn long() -> Outcome {
     }
     for witness in witnesses {
         witness.finish().into_iter().for_each(|what| outcome.wrong(what));
+    }
+    if !programs::has("mpv") {
+        outcome.figure("mpv is not here");
     }
     if all {
         outcome.figure(format!("{} players show it after {:.1?}", players.len(), shown));
