@@ -344,7 +344,8 @@ pub const STREAM: &[Key<StreamOptions>] = &[
     key!(
         linger,
         time(0, HOUR),
-        "How long media is asked for after the last reader, before PAUSE or TEARDOWN."
+        "How long media is asked for after the last reader, before PAUSE or TEARDOWN; a stream of a \
+         pattern is closed then."
     ),
     key!(
         idle,

@@ -18,6 +18,8 @@ transport = "udp"
 
 const BAD: &str = "rtsp_prot = 1\nworkers = -1\n";
 
+const PATTERN: &str = "[streams.\"nvr/*\"]\nsource = \"rtsp://nvr-{1}/main\"\n";
+
 fn parse_line(line: &str) -> Result<Command, String> {
     parse_with(line, &[])
 }
@@ -28,6 +30,7 @@ fn parse_with(line: &str, variables: &[(&str, &str)]) -> Result<Command, String>
     parse(line.split_whitespace().map(OsString::from), &variables, |path| match path.to_str() {
         Some("good.toml") => Ok(FILE.to_owned()),
         Some("bad.toml") => Ok(BAD.to_owned()),
+        Some("pattern.toml") => Ok(PATTERN.to_owned()),
         Some("empty.toml") => Ok(String::new()),
         Some("secret") => Ok("hidden\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
@@ -221,6 +224,10 @@ fn what_is_wrong_is_said_in_one_line() {
         (
             "--config bad.toml",
             &["bad.toml:1: rtsp_prot", "and 1 more", "proxy-server check bad.toml"],
+        ),
+        (
+            "check pattern.toml",
+            &["pattern.toml:2: streams.nvr/*.source: ", "no reader chooses host"],
         ),
         ("check", &["needs one FILE"]),
         ("check good.toml other.toml", &["needs one FILE"]),
