@@ -76,6 +76,11 @@ impl Gate {
         begin.is_some() || is_late || self.bytes > MAX_KEPT || self.kept.len() > MAX_PACKETS
     }
 
+    /// Whether all that came of the unit now arriving is what stands before a picture.
+    pub(crate) fn awaits_picture(&self) -> bool {
+        self.eye.as_ref().is_some_and(|(_, units)| units.awaits_picture())
+    }
+
     /// What readers go on with.
     pub(crate) fn open(self) -> Opened {
         Opened { sets: self.sets, packets: self.kept }

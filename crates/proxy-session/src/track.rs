@@ -485,7 +485,10 @@ impl Track {
     /// Whom a request for a key frame is for: nobody before there is a packet to name the source
     /// by, nor while a key frame may just be arriving.
     fn asked_source(&self) -> Option<Ssrc> {
-        let awaits_picture = self.way.as_ref().is_some_and(|way| way.awaits_picture());
+        let awaits_picture = match &self.gate {
+            Some(gate) => gate.awaits_picture(),
+            None => self.way.as_ref().is_some_and(|way| way.awaits_picture()),
+        };
         self.reception.ssrc().filter(|_| !awaits_picture)
     }
 

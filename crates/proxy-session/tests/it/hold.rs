@@ -456,6 +456,32 @@ fn the_last_picture_is_shown_again_every_five_seconds_where_that_is_wanted() {
 }
 
 #[test]
+fn a_camera_that_can_be_asked_is_asked_for_the_key_frame_to_go_on_with() {
+    let mut rig = Rig::described(options(), Camera::offering("96 nack pli"));
+    rig.play(1);
+    Source::session(1).send(&mut rig, 0, 25);
+    away(&mut rig, secs(3));
+    until_played(&mut rig);
+    rig.run(ms(10));
+    let asked = |rig: &Rig| {
+        let is_pli = |(_, report): &&(Duration, bytes::Bytes)| {
+            let mut packets = rtp_rtcp::parse_compound(report).expect("a compound");
+            packets.any(|packet| matches!(packet, RtcpPacket::PayloadFeedback { fmt: 1, .. }))
+        };
+        rig.reported.iter().filter(is_pli).count()
+    };
+    let before = asked(&rig);
+    // Parameter sets tell that one is coming.
+    rig.send(&[(VIDEO, Packet::sets(1, 1).from(2))]);
+    assert_eq!(asked(&rig), before);
+    rig.send(&[(VIDEO, Packet::new(2, 1).from(2))]);
+    assert_eq!(asked(&rig), before + 1);
+    rig.send(&[(VIDEO, Packet::key(3, 3_601).from(2))]);
+    rig.run(secs(5));
+    assert_eq!((asked(&rig), rig.got(VIDEO).len()), (before + 1, 26));
+}
+
+#[test]
 fn a_stream_without_video_goes_on_with_its_sound() {
     let sdp = format!(
         "{}m=audio 0 RTP/AVP 0\r\na=control:track0\r\n",
