@@ -31,7 +31,8 @@ pub fn free_port() -> u16 {
 }
 
 impl Proxy {
-    /// Starts the proxy on a free port with these further arguments, and `-v`.
+    /// Starts the proxy on a free port with these further arguments, and `-v`. Its backends hear at
+    /// once when the last reader leaves (`linger = 0`).
     ///
     /// # Panics
     /// If it does not print a play URL in time.
@@ -46,7 +47,7 @@ impl Proxy {
     /// If it does not print a play URL in time.
     #[must_use]
     pub fn start_on<S: AsRef<str>>(port: u16, arguments: &[S]) -> Self {
-        Self::start_in(port, arguments, &[])
+        Self::start_in(port, arguments, &[("RTSP_PROXY_DEFAULTS_LINGER", "0s")])
     }
 
     /// The same with these variables in its environment.
@@ -92,7 +93,7 @@ impl Proxy {
         let file =
             std::env::temp_dir().join(format!("rtsp-proxy-{}-{port}.toml", std::process::id()));
         std::fs::write(&file, text).expect("a file for the configuration");
-        let proxy = Self::start_on(port, &["--config", &file.display().to_string()]);
+        let proxy = Self::start_in(port, &["--config", &file.display().to_string()], &[]);
         // It has been read by now.
         let _gone = std::fs::remove_file(&file);
         proxy

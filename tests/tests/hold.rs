@@ -254,9 +254,12 @@ fn players_stay_for_50_seconds_without_a_camera_those_who_came_before_and_meanwh
     }
     wait::pass(Duration::from_secs(2));
     let later = wait::now();
-    for players in [&before, &meanwhile] {
-        wrong.extend(without_picture(players, later, Duration::from_secs(1)));
-    }
+    // mpv does not begin to play before it has sound: one that came meanwhile takes the time from
+    // its picture to that for part of the film.
+    let late = [&before, &meanwhile].map(|all| without_picture(all, later, Duration::from_secs(1)));
+    let [before_late, mut meanwhile_late] = late;
+    meanwhile_late.retain(|late| !late.starts_with("mpv"));
+    wrong.extend(before_late.into_iter().chain(meanwhile_late));
     assert_eq!(begun(&proxy), (all, 0), "{wrong:#?}\n{}", proxy.log());
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", proxy.log());
 }

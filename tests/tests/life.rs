@@ -309,17 +309,22 @@ fn who_comes_after_a_pause_never_sees_what_was_before() {
 
 #[test]
 fn readers_are_told_when_the_backend_goes_and_may_come_again() {
-    told_of_the_end(&[]);
+    told_of_the_end("auto");
 }
 
 #[test]
 fn readers_of_a_backend_over_tcp_are_told_as_well() {
-    told_of_the_end(&["-t"]);
+    told_of_the_end("tcp");
 }
 
-fn told_of_the_end(backend: &[&str]) {
+fn told_of_the_end(transport: &str) {
     let camera = camera::start(CameraOptions::default());
-    let proxy = Proxy::of_camera(&camera.url(0), &[backend, &["-D", "2"]].concat());
+    let proxy = Proxy::configured(&format!(
+        "[streams.cam]\nsource = \"{}\"\ntransport = \"{transport}\"\nmax_packet_gap = \"2s\"\n\
+         on_backend_loss = \"close\"\nlinger = 0\n",
+        camera.url(0)
+    ));
+    proxy.wait_described("cam");
     let url = proxy.url("cam");
     let silence = |on: bool| {
         let track = test_camera::Track::Video;
@@ -369,7 +374,10 @@ fn the_end_of_one_track_is_not_the_end_of_the_others() {
 fn a_backend_that_no_longer_answers_keep_alives_is_reset() {
     let timeout = Duration::from_secs(4);
     let camera = camera::start(CameraOptions { timeout, ..CameraOptions::default() });
-    let text = format!("[streams.cam]\nsource = \"{}\"\nrequest_timeout = \"2s\"\n", camera.url(0));
+    let text = format!(
+        "[streams.cam]\nsource = \"{}\"\nrequest_timeout = \"2s\"\nlinger = 0\n",
+        camera.url(0)
+    );
     let proxy = Proxy::configured(&text);
     proxy.wait_described("cam");
     let mut reader = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1]);

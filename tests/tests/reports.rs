@@ -140,7 +140,11 @@ fn a_readers_reports_come_first_count_true_bridge_silence_and_end_with_a_goodbye
         .into_iter()
         .zip(&cameras)
         .map(|(over, camera)| {
-            let proxy = Proxy::of_camera(&camera.url(0), &[]);
+            let proxy = Proxy::configured(&format!(
+                "[streams.cam]\nsource = \"{}\"\non_backend_loss = \"close\"\n",
+                camera.url(0)
+            ));
+            proxy.wait_described("cam");
             std::thread::spawn(move || {
                 let mut heard = <[Heard; 2]>::default();
                 let url = format!("{}?start=live", proxy.url("cam"));

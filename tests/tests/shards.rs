@@ -30,7 +30,7 @@ fn readers_of_streams_of_other_shards_miss_nothing() {
         ..CameraOptions::default()
     });
     let proxy = Proxy::configured(&format!(
-        "workers = 2\n[streams.one]\nsource = \"{}\"\n[streams.two]\nsource = \"{}\"\n",
+        "workers = 2\n[defaults]\nlinger = 0\n[streams.one]\nsource = \"{}\"\n[streams.two]\nsource = \"{}\"\n",
         camera.url(0),
         camera.url(1)
     ));
@@ -55,7 +55,7 @@ fn readers_of_streams_of_other_shards_miss_nothing() {
 fn a_stream_whose_only_reader_is_on_another_shard_is_paused_and_played_again() {
     let camera = camera::start(CameraOptions { streams: 2, ..CameraOptions::default() });
     let proxy = Proxy::configured(&format!(
-        "workers = 2\n[streams.one]\nsource = \"{}\"\n[streams.two]\nsource = \"{}\"\n",
+        "workers = 2\n[defaults]\nlinger = 0\n[streams.one]\nsource = \"{}\"\n[streams.two]\nsource = \"{}\"\n",
         camera.url(0),
         camera.url(1)
     ));
