@@ -1,8 +1,7 @@
 //! What one value alone does not show.
 
-use crate::settings::{
-    OnLossChoice, PacketsChoice, Settings, StreamOptions, TlsChoice, TransportChoice, User,
-};
+use crate::choices::{OnLossChoice, PacketsChoice, TlsChoice, TransportChoice};
+use crate::settings::{Settings, StreamOptions, User};
 
 /// The longest name of a stream.
 const MAX_NAME: usize = 200;

@@ -31,6 +31,7 @@
 //! text, the variables and what is in files of secrets.
 
 mod check;
+mod choices;
 mod environment;
 mod error;
 mod example;
@@ -42,12 +43,12 @@ mod settings;
 mod suggest;
 
 pub use check::check_stream_name;
+pub use choices::{
+    IdleChoice, KeepAliveChoice, LevelChoice, LogFormat, NtpChoice, OnBackendLossChoice,
+    OnLossChoice, PacketsChoice, PullChoice, StartChoice, TlsChoice, TracksChoice, TransportChoice,
+};
 pub use error::{ConfigError, Problem};
 pub use example::example;
 pub use pattern::Pattern;
-pub use settings::{
-    Global, IdleChoice, KeepAliveChoice, LevelChoice, Limits, Log, LogFormat, NtpChoice,
-    OnBackendLossChoice, OnLossChoice, PacketsChoice, PullChoice, Settings, StartChoice,
-    StreamOptions, StreamSettings, TlsChoice, TracksChoice, TransportChoice, User,
-};
+pub use settings::{Global, Limits, Log, Settings, StreamOptions, StreamSettings, User};
 pub use suggest::closest;

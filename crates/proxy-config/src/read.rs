@@ -9,7 +9,7 @@ use rtsp_proto::auth::Secret;
 use sdp::MediaKind;
 use toml::de::DeValue;
 
-use crate::settings::TracksChoice;
+use crate::choices::TracksChoice;
 use crate::suggest::closest;
 
 /// What a value has to be.

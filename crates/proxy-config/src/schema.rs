@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use crate::read::{Field, Raw};
-use crate::settings::{
-    BACKEND_LOSSES, CLOCKS, FORMATS, Global, IDLES, KEEP_ALIVES, LEVELS, LOSSES, PACKETS, PULLS,
-    STARTS, StreamOptions, TRANSPORTS, VERIFICATIONS,
+use crate::choices::{
+    BACKEND_LOSSES, CLOCKS, FORMATS, IDLES, KEEP_ALIVES, LEVELS, LOSSES, PACKETS, PULLS, STARTS,
+    TRANSPORTS, VERIFICATIONS,
 };
+use crate::read::{Field, Raw};
+use crate::settings::{Global, StreamOptions};
 
 pub use crate::read::Rule;
 
