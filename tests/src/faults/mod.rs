@@ -62,9 +62,9 @@ impl Outcome {
 
     /// Notes how long something took; it is wrong if that is longer than `bound`, or for ever.
     pub(crate) fn timed(&mut self, what: &str, took: Option<Duration>, bound: Duration) {
-        let figure = format!("{what} {}", seconds(took));
+        let figure = format!("{what} {} (allowed: {})", seconds(took), seconds(Some(bound)));
         if took.is_none_or(|took| took > bound) {
-            self.wrong(format!("{figure}, {} allowed", seconds(Some(bound))));
+            self.wrong(figure.clone());
         }
         self.figure(figure);
     }
@@ -145,11 +145,14 @@ mod tests {
         let broken = row(|| panic!("no camera"));
         let absent = row(|| Outcome::skipped("no network namespaces"));
         let run = [late, broken, absent].map(|row| (row, row.run()));
-        assert_eq!(run[0].1.wrong, ["it came after 2.50 s, 2.00 s allowed"]);
+        assert_eq!(run[0].1.wrong, ["it came after 2.50 s (allowed: 2.00 s)"]);
         assert_eq!(run[1].1.wrong, ["no camera"]);
         assert!(run[2].1.is_good());
         let table = table(&run);
-        assert!(table.contains("| a | b | c | it came after 2.50 s | **NOT OK** |"), "{table}");
+        assert!(
+            table.contains("| a | b | c | it came after 2.50 s (allowed: 2.00 s) | **NOT OK** |"),
+            "{table}"
+        );
         assert!(table.contains("| not here: no network namespaces | skipped |"), "{table}");
     }
 
