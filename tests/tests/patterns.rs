@@ -144,7 +144,7 @@ fn streams_that_come_and_go_leave_nothing_behind() {
     let mut between = Vec::new();
     for round in 1..=2 {
         let play = |number: usize| {
-            let over = if number % 2 == 0 { Over::Udp } else { Over::Tcp };
+            let over = if number.is_multiple_of(2) { Over::Udp } else { Over::Tcp };
             RawReader::play_tracks(&proxy.url(&format!("nvr/cam{number}")), over, &[1, 2])
         };
         let mut readers: Vec<_> = (1..=STREAMS).map(play).collect();
