@@ -170,6 +170,7 @@ fn stream_setup(
         },
     };
     session.packets = match options.packets {
+        PacketsChoice::Auto => Packets::Auto,
         PacketsChoice::Relay => Packets::Relay,
         PacketsChoice::Reframe => Packets::Reframe,
     };

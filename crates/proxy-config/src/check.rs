@@ -116,7 +116,7 @@ fn stream_options(options: &StreamOptions) -> Vec<(&'static str, &'static str)> 
             ("lag_max_age", "is more than `log_max_age`: what a reader lags behind has to be kept"),
         ),
         (
-            options.on_loss != OnLossChoice::Pass && options.packets == PacketsChoice::Relay,
+            options.on_loss != OnLossChoice::Pass && options.packets != PacketsChoice::Reframe,
             ("on_loss", "only `packets = \"reframe\"` knows which frames are whole"),
         ),
     ];

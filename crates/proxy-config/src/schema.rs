@@ -402,14 +402,16 @@ pub const STREAM: &[Key<StreamOptions>] = &[
     key!(
         packets,
         Rule::Word(PACKETS),
-        "How packets go on to readers: as they came (relay), or taken apart and put together \
-         again in packets of the size wanted (reframe)."
+        "How packets go on to readers: as they came, and cut for readers over UDP where they are too \
+         large for these (auto); as they came (relay); or taken apart and put together again in \
+         packets of the size wanted, for all readers (reframe)."
     ),
     key!(
         max_udp_payload,
         whole(256, 65_507),
-        "With packets = \"reframe\": the largest UDP payload that is made, in bytes, for readers over TCP too; \
-         1400 at the most are aimed at. Formats that cannot be cut go out whole."
+        "The largest UDP payload, in bytes; over IPv6 1452 at the most. With packets = \"auto\" larger \
+         packets are cut for readers over UDP, with \"reframe\" all readers get packets of that size; \
+         1400 at the most are aimed at. Formats that cannot be cut go out whole, up to 65507 bytes."
     ),
     key!(
         on_loss,

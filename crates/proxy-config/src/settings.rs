@@ -190,9 +190,9 @@ pub struct StreamOptions {
     pub max_ts_step: Duration,
     /// Whose time of day reports to readers carry. Default the proxy's.
     pub ntp: NtpChoice,
-    /// How packets go on to readers. Default as they came.
+    /// How packets go on to readers. Default as they came where they fit.
     pub packets: PacketsChoice,
-    /// The largest UDP payload that is made where packets are made anew, in bytes. Default 1,472.
+    /// The largest UDP payload where packets are made anew, in bytes. Default 1,472.
     pub max_udp_payload: usize,
     /// Which access units go on after a loss, where packets are made anew. Default all.
     pub on_loss: OnLossChoice,

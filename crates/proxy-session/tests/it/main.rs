@@ -1,5 +1,6 @@
 //! A stream between a scripted camera and readers, in virtual time.
 
+mod auto;
 mod bounds;
 mod camera;
 mod demand;
