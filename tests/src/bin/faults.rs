@@ -80,7 +80,8 @@ GStreamer over UDP and TCP attached, all on one machine (`cargo xtask faults --w
 *held* if its connection stays, numbers go on one by one and timestamps by as much as passed, a
 report comes at least every 3 s, its decoder says nothing a second after the first picture, every
 picture from there on follows the one before, and sound and picture are within 5 ms of where they
-are without a proxy. The first packet may be one of sound: the picture goes on with the camera's next key
-frame, and those of the test camera are 2 s apart. A fault that cannot be made on a machine is skipped aloud.
+are without a proxy. The first packet may be one of sound: the picture goes on with the camera's
+next key frame, and those of the test camera are 2 s apart. A fault that cannot be made on a machine
+is skipped aloud.
 
 ";
