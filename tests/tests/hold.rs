@@ -13,6 +13,7 @@ use integration_tests::recording::{Recording, distance, median_after};
 use integration_tests::tally::Packet;
 use integration_tests::{rtp, wait};
 use nix::sys::signal::Signal;
+use test_camera::CameraOptions;
 
 const SOON: Duration = Duration::from_secs(5);
 /// What a player may take to show a picture: it probes, and waits for a key frame.
@@ -315,4 +316,42 @@ fn readers_are_told_when_nobody_waits_any_more() {
         assert_eq!(answer.status, 503, "{keys}");
         assert!(answer.header("Retry-After").is_some(), "{answer:?}");
     }
+}
+
+#[test]
+fn readers_of_a_proxy_of_a_proxy_stay_when_the_middle_one_is_started_again() {
+    let camera = integration_tests::camera::start(CameraOptions::default());
+    let port = free_port();
+    let stream = [format!("cam={}", camera.url(0))];
+    let middle = Proxy::start_on(port, &stream);
+    middle.wait_described("cam");
+    let outer = Proxy::of_camera(&middle.url("cam"), &[]);
+    let url = outer.url("cam");
+    let readers = [Over::Tcp, Over::Udp].map(|over| {
+        let mut reader = RawReader::play_tracks(&url, over, &[1, 2]);
+        assert!(reader.next_media(1, SOON).is_some());
+        read_all(reader, Duration::from_secs(11))
+    });
+    let players = players(&url);
+    let mut wrong = without_picture(&players, wait::now(), FIRST_PICTURE);
+    assert_eq!(camera.playing(0), 1);
+    middle.process.signal(Signal::SIGKILL);
+    drop(middle);
+    wait::pass(Duration::from_secs(2));
+    let middle = Proxy::start_on(port, &stream);
+    let back = wait::now();
+    wrong.extend(without_picture(&players, back, BACK + SOON));
+    assert_eq!(camera.playing(0), 1);
+    assert_eq!(begun(&outer), (6, 0), "{}", outer.log());
+    for read in readers {
+        let packets = read.join().expect("a reader");
+        for (track, rate) in [(1, 90_000.0), (2, 48_000.0)] {
+            let of_track = |packet: &&Packet| packet.track == track && !packet.rtcp;
+            let media: Vec<Packet> = packets.iter().filter(of_track).cloned().collect();
+            let (faults, gaps) = faults(&media, rate);
+            wrong.extend(faults);
+            assert_eq!(gaps.len(), 1, "{gaps:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}\n{}", outer.log(), middle.log());
 }
