@@ -165,7 +165,7 @@ impl Stream {
                 let of_track = |batch: &&Arc<WireBatch>| batch.track() == track.id;
                 let first = history.iter().chain(&held).filter(of_track);
                 let from = first.filter_map(|batch| batch.first_ext_seq()).next();
-                let from = from.unwrap_or(track.next_number());
+                let from = from.unwrap_or_else(|| track.next_number());
                 self.fork_track(index, from, limit);
             }
         }
