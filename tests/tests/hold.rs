@@ -3,12 +3,15 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use integration_tests::backend::GstServer;
+use integration_tests::frames::parse_framemd5;
+use integration_tests::media::H264_AAC;
 use integration_tests::pictures::Player;
 use integration_tests::process::Process;
 use integration_tests::programs;
 use integration_tests::proxy::{Proxy, free_port};
 use integration_tests::raw::RawReader;
-use integration_tests::reader::Over;
+use integration_tests::reader::{Over, ffmpeg_sums, gst_lines, gst_sums};
 use integration_tests::recording::{Recording, distance, median_after};
 use integration_tests::tally::Packet;
 use integration_tests::{rtp, wait};
@@ -354,4 +357,91 @@ fn readers_of_a_proxy_of_a_proxy_stay_when_the_middle_one_is_started_again() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}\n{}", outer.log(), middle.log());
+}
+
+/// The access units of each run, as far as they are those of the clip from its beginning; what is
+/// wrong with the rest. The last one of a run may have been cut short.
+fn runs(sums: &[String], clip: &[String]) -> Result<Vec<usize>, String> {
+    let mut runs: Vec<usize> = Vec::new();
+    let mut is_cut = true;
+    for (place, sum) in sums.iter().enumerate() {
+        let next = runs.last().copied().unwrap_or(0);
+        if !is_cut && clip.get(next) == Some(sum) {
+            if let Some(run) = runs.last_mut() {
+                *run += 1;
+            }
+        } else if clip.first() == Some(sum) {
+            runs.push(1);
+            is_cut = false;
+        } else if is_cut {
+            return Err(format!("unit {place} begins nothing: {} runs", runs.len()));
+        } else {
+            is_cut = true;
+        }
+    }
+    Ok(runs)
+}
+
+#[test]
+#[ignore = "takes a minute and twenty players"]
+fn twenty_readers_get_all_of_a_backend_that_is_killed_ten_times() {
+    let (port, clip) = (free_port(), H264_AAC);
+    let depayloader = "application/x-rtp,media=video ! rtph264depay";
+    let server = GstServer::start_on(port, &[clip]);
+    let whole = |program: &str| {
+        let mut process = match program {
+            "ffmpeg" => ffmpeg_sums(&server.url(clip), Over::Tcp, 20.0),
+            _ => gst_sums(&server.url(clip), Over::Tcp, depayloader),
+        };
+        wait::pass(Duration::from_secs(9));
+        process.signal(Signal::SIGINT);
+        process.wait(SOON);
+        sums(program, &process)
+    };
+    let clips = ["ffmpeg", "GStreamer"].map(whole);
+    assert!(clips.iter().all(|clip| clip.len() > 100), "{:?}", clips.each_ref().map(Vec::len));
+
+    let proxy = Proxy::of_camera(&server.url(clip), &[]);
+    let url = proxy.url("cam");
+    let mut readers = Vec::new();
+    for over in [Over::Udp, Over::Tcp] {
+        for _ in 0..5 {
+            readers.push(("ffmpeg", over, ffmpeg_sums(&url, over, 600.0)));
+            readers.push(("GStreamer", over, gst_sums(&url, over, depayloader)));
+        }
+    }
+    assert!(wait::until(FIRST_PICTURE, || begun(&proxy).0 == readers.len()), "{}", proxy.log());
+    let mut server = server;
+    for _ in 0..10 {
+        server.process.signal(Signal::SIGKILL);
+        drop(server);
+        server = GstServer::start_on(port, &[clip]);
+        wait::pass(Duration::from_secs(3));
+    }
+    assert_eq!(begun(&proxy), (20, 0), "{}", proxy.log());
+    let mut wrong = Vec::new();
+    for (program, over, process) in &mut readers {
+        process.signal(Signal::SIGINT);
+        process.wait(SOON);
+        let clip = &clips[usize::from(*program != "ffmpeg")];
+        // What it began with is of the first run, wherever that was.
+        let sums = sums(program, process);
+        let begin = sums.iter().position(|sum| Some(sum) == clip.first()).unwrap_or(0);
+        match runs(&sums[begin..], clip) {
+            Ok(runs) if runs.len() >= 10 && runs.iter().all(|run| *run > 10) => {}
+            other => wrong.push(format!("{program} over {over:?}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", proxy.log());
+}
+
+/// The checksums of the video that a program wrote.
+fn sums(program: &str, process: &Process) -> Vec<String> {
+    match program {
+        "ffmpeg" => {
+            let text = process.stdout().all().join("\n");
+            parse_framemd5(&text).remove(&0).unwrap_or_default()
+        }
+        _ => gst_lines(process),
+    }
 }
