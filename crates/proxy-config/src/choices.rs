@@ -151,8 +151,10 @@ words! {
 words! {
     /// How packets go on to readers.
     PacketsChoice, PACKETS {
-        /// As they came, but for number, time and source.
+        /// As they came where they fit; larger ones made anew for readers over UDP.
         #[default]
+        Auto = "auto",
+        /// As they came, but for number, time and source.
         Relay = "relay",
         /// Taken apart into access units, and put together again.
         Reframe = "reframe",
