@@ -114,7 +114,7 @@ impl Stream {
 
     /// A batch of media, behind a report where what the last one said has changed.
     pub(crate) fn publish_media(&mut self, now: Now, batch: Arc<WireBatch>) {
-        for report in self.correction(now, batch.track().index()) {
+        for report in self.correction(now, &batch) {
             self.publish(report);
         }
         self.publish(batch);

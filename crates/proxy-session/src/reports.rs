@@ -55,10 +55,23 @@ impl Stream {
         batches
     }
 
-    /// The report that has to come before a track's next packets, if what readers were told of its
+    /// The report that has to come before these packets of a track, if what readers were told of its
     /// times is not true any more: they would be shown beside another moment of the other tracks.
-    pub(crate) fn correction(&mut self, now: Now, index: usize) -> Vec<Arc<WireBatch>> {
-        if self.must_correct(now, index) { self.report_to_all(now, index) } else { Vec::new() }
+    pub(crate) fn correction(&mut self, now: Now, batch: &WireBatch) -> Vec<Arc<WireBatch>> {
+        let index = batch.track().index();
+        if !self.must_correct(now, index) {
+            return Vec::new();
+        }
+        // They are counted already, and go out after it.
+        let Some(Some(track)) = self.tracks.get_mut(index) else { return Vec::new() };
+        let counted = (track.sent_packets, track.sent_octets);
+        track.sent_packets = counted.0.wrapping_sub(batch.packets().len() as u32);
+        track.sent_octets = counted.1.wrapping_sub(batch.octets() as u32);
+        let reports = self.report_to_all(now, index);
+        if let Some(Some(track)) = self.tracks.get_mut(index) {
+            (track.sent_packets, track.sent_octets) = counted;
+        }
+        reports
     }
 
     fn must_correct(&mut self, now: Now, index: usize) -> bool {

@@ -53,8 +53,8 @@ pub(crate) struct Track {
     /// The longest steps of timestamps, in ticks, before that key unit and since: live may be so
     /// far behind the newest one.
     steps: (u64, u64),
-    sent_packets: u32,
-    sent_octets: u32,
+    pub(crate) sent_packets: u32,
+    pub(crate) sent_octets: u32,
     pub(crate) received_octets: u64,
     pub(crate) too_large: u64,
     pub(crate) malformed: u64,

@@ -74,12 +74,16 @@ fn shown(rig: &Rig, session: &Session) -> Vec<(usize, f64)> {
     let (mut last, mut out) = ([None, None], Vec::new());
     // The first picture that is sent is a key frame.
     let mut places = [20.0, 0.0];
+    let mut sent = [0; 2];
     for (at, batch) in rig.batches() {
         let track = batch.track().index();
         if batch.kind() == EntryKind::Report {
-            last[track] = Some(sender_info(batch.packet(0)));
+            let info = sender_info(batch.packet(0));
+            assert_eq!(info.packets, sent[track], "of track {track} at {at:?}");
+            last[track] = Some(info);
             continue;
         }
+        sent[track] += batch.packets().len() as u32;
         for packet in batch.packets().filter(|_| at >= session.began) {
             let report = last[track].expect("a report comes first");
             let rate = if track == VIDEO { 90_000.0 } else { 8_000.0 };
