@@ -135,6 +135,7 @@ impl WireBatchBuilder {
     }
 
     /// Makes room for a packet of so many bytes, or says why there is none.
+    #[inline(always)]
     fn admit(&mut self, bytes: usize, seq: ExtSeq) -> Result<(), Push> {
         if bytes > MAX_BATCH_BYTES {
             return Err(Push::TooLarge);
@@ -153,6 +154,7 @@ impl WireBatchBuilder {
     }
 
     /// Patches and counts the packet that the image has from `start` on.
+    #[inline(always)]
     fn note(
         &mut self,
         start: usize,
