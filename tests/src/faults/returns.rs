@@ -70,11 +70,18 @@ pub(crate) const ROWS: &[Row] = &[
         run: || told("udp", "bye"),
     },
     Row {
-        name: "frozen",
+        name: "frozen, 14 s",
         deed: "the camera's process is stopped (SIGSTOP) for 14 s",
         bound: BACK_OFF_TEXT,
         is_short: false,
-        run: frozen,
+        run: || frozen(14),
+    },
+    Row {
+        name: "frozen, 25 s",
+        deed: "the same for 25 s: by then an attempt has been made in vain, too",
+        bound: BACK_OFF_TEXT,
+        is_short: false,
+        run: || frozen(25),
     },
     Row {
         name: "garbage",
@@ -148,12 +155,12 @@ fn within_back_off(stage: &Stage, from: usize, at: std::time::Instant) -> Well {
     Well { at, bound: stage.longest_wait(from) + BACK }
 }
 
-fn frozen() -> Outcome {
+fn frozen(seconds: u64) -> Outcome {
     held(&Setting::default(), |stage| {
         let from = stage.log_lines();
         let Some(camera) = &stage.camera else { panic!("there is no camera") };
         camera.freeze();
-        wait::pass(Duration::from_secs(14));
+        wait::pass(Duration::from_secs(seconds));
         let at = wait::now();
         camera.thaw();
         within_back_off(stage, from, at)
