@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::Options;
+use crate::exchange::Purpose;
 use crate::rng::Rng;
 
 /// When the next attempt comes.
@@ -56,6 +57,8 @@ pub(crate) struct Backoff {
 struct Lock {
     /// How often in a row they were rejected.
     rejections: u32,
+    /// What was rejected last.
+    rejected: Option<Purpose>,
     /// Set with the second rejection.
     until: Option<Instant>,
 }
@@ -114,15 +117,18 @@ impl Backoff {
     }
 
     /// A request that carried our credentials was granted.
-    pub(crate) fn on_accepted(&mut self) {
-        if let Some(lock) = self.locks.get_mut(self.source) {
+    pub(crate) fn on_accepted(&mut self, granted: Purpose) {
+        if let Some(lock) = self.locks.get_mut(self.source)
+            && lock.rejected.is_none_or(|rejected| outweighs(granted, rejected))
+        {
             *lock = Lock::default();
         }
     }
 
     /// A request that carried our credentials was answered 401.
-    pub(crate) fn on_rejected(&mut self, now: Instant, options: &Options) {
+    pub(crate) fn on_rejected(&mut self, now: Instant, rejected: Purpose, options: &Options) {
         if let Some(lock) = self.locks.get_mut(self.source) {
+            lock.rejected = Some(rejected);
             lock.rejections = lock.rejections.saturating_add(1);
             if lock.rejections >= REJECTIONS {
                 lock.until = Some(now + options.retry_unauthorized);
@@ -199,6 +205,17 @@ impl Backoff {
     }
 }
 
+/// Whether credentials that were rejected may be shown again because something else was granted.
+/// Backends check some requests and not others: most let everybody end a session that is named.
+fn outweighs(granted: Purpose, rejected: Purpose) -> bool {
+    match (rejected, granted) {
+        (_, Purpose::Teardown | Purpose::Orphan) => false,
+        (Purpose::Play, granted) => granted == Purpose::Play,
+        (Purpose::Setup, granted) => matches!(granted, Purpose::Setup | Purpose::Play),
+        _ => true,
+    }
+}
+
 /// The least time between the beginnings of two attempts.
 fn floor(options: &Options) -> Duration {
     options.retry_min.max(LEAST_RETRY)
@@ -268,13 +285,13 @@ mod tests {
         let (now, options, mut rng) = (origin(), options(), Rng::new(7));
         let mut backoff = Backoff::new(now, 1);
         let rejected = Failure { rejected: true, ..CLOSED };
-        backoff.on_rejected(now, &options);
+        backoff.on_rejected(now, Purpose::Describe, &options);
         let first = backoff.on_failure(now, rejected, &options, &mut rng);
         assert_eq!(first.at, now + Duration::from_secs(1));
-        backoff.on_rejected(now, &options);
+        backoff.on_rejected(now, Purpose::Describe, &options);
         let second = backoff.on_failure(now, rejected, &options, &mut rng);
         assert_eq!((second.at, second.not_before), (now + Duration::from_secs(300), second.at));
-        backoff.on_accepted();
+        backoff.on_accepted(Purpose::Describe);
         assert_eq!(backoff.earliest(&options), now + Duration::from_secs(1));
     }
 
@@ -326,8 +343,8 @@ mod tests {
         let (now, options, mut rng) = (origin(), options(), Rng::new(7));
         let mut backoff = Backoff::new(now, 2);
         let rejected = Failure { rejected: true, ..CLOSED };
-        backoff.on_rejected(now, &options);
-        backoff.on_rejected(now, &options);
+        backoff.on_rejected(now, Purpose::Describe, &options);
+        backoff.on_rejected(now, Purpose::Describe, &options);
         let _ = backoff.on_failure(now, rejected, &options, &mut rng);
         for _ in 0..10 {
             assert_eq!((backoff.source(), backoff.locked_until()), (1, None));

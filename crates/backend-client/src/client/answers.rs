@@ -59,7 +59,7 @@ impl BackendClient {
                 }
             }
             if status.is_success() {
-                self.backoff.on_accepted();
+                self.backoff.on_accepted(exchange.purpose);
             }
         }
         self.learn_methods(response);
@@ -123,7 +123,7 @@ impl BackendClient {
             },
         };
         if reason == LostReason::CredentialsRejected {
-            self.backoff.on_rejected(now, &self.options);
+            self.backoff.on_rejected(now, exchange.purpose, &self.options);
         }
         match exchange.purpose {
             Purpose::Teardown => self.left(now, false),
@@ -176,7 +176,7 @@ impl BackendClient {
             return;
         };
         if self.is_tunnelled() {
-            self.backoff.on_accepted();
+            self.backoff.on_accepted(Purpose::Describe);
         }
         self.rest(now, Arc::new(description));
         self.event(Event::Described {

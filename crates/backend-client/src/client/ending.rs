@@ -277,6 +277,15 @@ impl BackendClient {
         self.depart(now, After::Describe, FAREWELL);
     }
 
+    /// Media came from where we were sent. One who sends us on after a packet or two leads us in
+    /// circles like one who does so at once.
+    #[cold]
+    pub(super) fn forget_redirects(&mut self, now: Instant) {
+        if self.backoff.earliest(&self.options) <= now {
+            self.redirects = 0;
+        }
+    }
+
     fn redirect_target(&self, location: Option<&str>) -> Result<RtspUrl, String> {
         if self.redirects >= MAX_REDIRECTS {
             return Err(format!("more than {MAX_REDIRECTS} in a row"));

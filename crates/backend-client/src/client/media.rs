@@ -170,7 +170,9 @@ impl BackendClient {
             self.compare(promised, &header);
         }
         self.backoff.on_media();
-        self.redirects = 0;
+        if self.redirects > 0 {
+            self.forget_redirects(now);
+        }
         self.play_retried = false;
         if by_udp {
             self.on_udp_proven();

@@ -48,7 +48,7 @@ pub struct BackendClient {
     keepalive: KeepAlive,
     /// Where the attempt goes: the source, or where it redirected us.
     target: RtspUrl,
-    /// How often it did, since media came or the attempt began.
+    /// How often it did, since media came for a while or the attempt began.
     redirects: u8,
     auth: Option<ClientAuth>,
     /// The same for the web server of a tunnel.

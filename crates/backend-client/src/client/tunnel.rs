@@ -8,6 +8,7 @@ use rtsp_proto::StatusCode;
 use rtsp_proto::tunnel::{TunnelAnswer, TunnelClient};
 
 use super::{BackendClient, Link, is_tls};
+use crate::exchange::Purpose;
 use crate::state::{After, State};
 use crate::{LostReason, Output, TransportChoice};
 
@@ -104,7 +105,7 @@ impl BackendClient {
             TunnelAnswer::More => {}
             TunnelAnswer::Again => self.depart_for(now),
             TunnelAnswer::Rejected => {
-                self.backoff.on_rejected(now, &self.options);
+                self.backoff.on_rejected(now, Purpose::Describe, &self.options);
                 self.lose(now, LostReason::CredentialsRejected);
             }
             TunnelAnswer::Unauthorized => {

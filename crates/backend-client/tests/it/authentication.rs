@@ -81,6 +81,23 @@ fn wrong_credentials_are_shown_twice_and_then_every_five_minutes() {
 }
 
 #[test]
+fn what_everybody_may_do_does_not_make_rejected_credentials_right() {
+    // DESCRIBE is for everybody, or for us and less than PLAY; TEARDOWN is not asked about.
+    for describe in [Act::Obey, Act::Answer(401, DIGEST_STALE)] {
+        let mut camera = Camera::default().always("PLAY", Act::Answer(401, DIGEST));
+        for _ in 0..10 {
+            camera.then("DESCRIBE", describe.clone());
+            camera.then("DESCRIBE", Act::Obey);
+        }
+        let mut rig = rig(camera);
+        rig.demand(Demand::Playing);
+        rig.run(secs(290.0));
+        assert_eq!(rig.losses().len(), 2, "{}", rig.dialogue());
+        assert!(rig.client.locked_until().is_some());
+    }
+}
+
+#[test]
 fn a_camera_that_renews_its_nonce_with_every_refusal_is_not_shown_more() {
     let mut camera = Camera::default().always("DESCRIBE", Act::Answer(401, DIGEST_STALE));
     for _ in 0..10 {

@@ -163,6 +163,23 @@ fn a_redirect_request_moves_the_session() {
 }
 
 #[test]
+fn one_that_sends_us_on_after_every_first_packet_is_not_followed_without_end() {
+    let mut rig = Rig::playing(tcp(), Camera::default());
+    for _ in 0..2_000 {
+        let before = rig.connects.len();
+        rig.run(secs(0.01));
+        if rig.client.state() == Phase::Playing && rig.connects.len() == before {
+            rig.run(secs(0.1));
+            rig.bytes(b"REDIRECT rtsp://x/ RTSP/1.0\r\nCSeq: 5\r\nLocation: rtsp://b/\r\n\r\n");
+        }
+    }
+    assert!(rig.losses().iter().any(|loss| matches!(loss.1, LostReason::BadRedirect { .. })));
+    // Six connections are one attempt; the next one waits its second.
+    let (connects, time) = (rig.connects.len() as f64, rig.elapsed().as_secs_f64());
+    assert!(connects <= 6.0 * (time + 1.0), "{connects} in {time} s");
+}
+
+#[test]
 fn a_description_whose_length_is_too_large_is_read_when_nothing_more_comes() {
     for close in [false, true] {
         let long = format!(
