@@ -72,17 +72,6 @@ impl Player {
         Self::start("ffmpeg", &mut command)
     }
 
-    /// ffmpeg that ends when nothing comes for 5 s, as recorders run it.
-    #[must_use]
-    pub fn ffmpeg_impatient(url: &str, over: Over) -> Self {
-        let mut command = Command::new("ffmpeg");
-        command.args(["-hide_banner", "-loglevel", "warning", "-rtsp_transport", over.as_str()]);
-        command.args(["-timeout", "5000000", "-analyzeduration", "500000", "-i", url]);
-        command.args(["-map", "0:v", "-an", "-fps_mode", "passthrough", "-pix_fmt", "gray"]);
-        command.args(["-f", "rawvideo", "-"]);
-        Self::start("ffmpeg", &mut command)
-    }
-
     /// GStreamer.
     #[must_use]
     pub fn gstreamer(url: &str, over: Over) -> Self {

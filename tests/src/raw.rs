@@ -42,8 +42,14 @@ pub struct RawReader {
 struct Track {
     number: usize,
     path: Path,
-    /// The port that the proxy's reports come from, over UDP.
-    server_rtcp: Option<u16>,
+    /// The ports that the proxy's packets and reports come from, over UDP.
+    server: Option<(u16, u16)>,
+}
+
+impl Track {
+    fn is_server(&self, port: u16) -> bool {
+        self.server.is_some_and(|(rtp, rtcp)| port == rtp || port == rtcp)
+    }
 }
 
 #[derive(Debug)]
@@ -168,12 +174,12 @@ impl RawReader {
         };
         let url = self.track_url(number);
         // Media may come before the answer has been looked at.
-        self.tracks.push(Track { number, path, server_rtcp: None });
+        self.tracks.push(Track { number, path, server: None });
         let answer = self.request("SETUP", &url, &[("Transport", &transport)]);
         if answer.status == 200 {
             self.session = answer.session().map(str::to_owned);
             if let Some(track) = self.tracks.last_mut() {
-                track.server_rtcp = answer.transport_pair("server_port").map(|(_, rtcp)| rtcp);
+                track.server = answer.transport_pair("server_port");
             }
         } else {
             self.tracks.pop();
@@ -299,7 +305,7 @@ impl RawReader {
     #[must_use]
     pub fn rtcp_address(&self, number: usize) -> Option<SocketAddr> {
         let track = self.tracks.iter().find(|track| track.number == number)?;
-        Some(SocketAddr::new(address_of(&self.url).ip(), track.server_rtcp?))
+        Some(SocketAddr::new(address_of(&self.url).ip(), track.server?.1))
     }
 
     /// Gives packets back, to come before all others.
@@ -402,7 +408,11 @@ impl RawReader {
             let Path::Ports(pair) = &track.path else { continue };
             for (socket, rtcp) in [(&pair.rtcp, true), (&pair.rtp, false)] {
                 for _ in 0..TURN {
-                    let Ok(length) = socket.recv(&mut datagram) else { break };
+                    let Ok((length, from)) = socket.recv_from(&mut datagram) else { break };
+                    // Somebody may still send to who had the port before.
+                    if !track.is_server(from.port()) {
+                        continue;
+                    }
                     let data = datagram.get(..length).unwrap_or_default().to_vec();
                     // While there is no media, reports may come where it would.
                     let rtcp = rtcp || rtp::is_rtcp(&data);

@@ -3,20 +3,16 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use integration_tests::backend::GstServer;
-use integration_tests::frames::parse_framemd5;
-use integration_tests::media::H264_AAC;
 use integration_tests::pictures::Player;
 use integration_tests::process::Process;
 use integration_tests::programs;
 use integration_tests::proxy::{Proxy, free_port};
 use integration_tests::raw::RawReader;
-use integration_tests::reader::{Over, ffmpeg_sums, gst_lines, gst_sums};
+use integration_tests::reader::Over;
 use integration_tests::recording::{Recording, distance, median_after};
 use integration_tests::tally::Packet;
 use integration_tests::{rtp, wait};
 use nix::sys::signal::Signal;
-use test_camera::CameraOptions;
 
 const SOON: Duration = Duration::from_secs(5);
 /// What a player may take to show a picture: it probes, and waits for a key frame.
@@ -219,57 +215,6 @@ fn out_of_step(recording: &Recording) -> Vec<String> {
     wrong
 }
 
-/// Impatient players of all kinds.
-fn impatient(url: &str) -> Players {
-    let mut all = vec![
-        ("ffmpeg over UDP", Player::ffmpeg_impatient(url, Over::Udp)),
-        ("ffmpeg over TCP", Player::ffmpeg_impatient(url, Over::Tcp)),
-        ("GStreamer over UDP", Player::gstreamer_choosing(url, Over::Udp)),
-        ("GStreamer over TCP", Player::gstreamer_choosing(url, Over::Tcp)),
-    ];
-    if programs::has("mpv") {
-        all.push(("mpv", Player::mpv(url, Over::Tcp)));
-    } else {
-        eprintln!("mpv is not here: passed over");
-    }
-    all
-}
-
-#[test]
-#[ignore = "takes more than a minute"]
-fn players_stay_for_50_seconds_without_a_camera_those_who_came_before_and_meanwhile() {
-    let port = free_port();
-    let camera = camera(port);
-    let proxy = Proxy::of_camera(&format!("rtsp://127.0.0.1:{port}/cam"), &[]);
-    let url = proxy.url("cam");
-    let before = impatient(&url);
-    let mut wrong = without_picture(&before, wait::now(), FIRST_PICTURE);
-    wait::pass(Duration::from_secs(2));
-    camera.signal(Signal::SIGKILL);
-    drop(camera);
-    wait::pass(Duration::from_secs(20));
-    let meanwhile = impatient(&url);
-    wait::pass(Duration::from_secs(30));
-    let all = before.len() + meanwhile.len();
-    assert_eq!(begun(&proxy), (all, 0), "{wrong:#?}\n{}", proxy.log());
-    let _camera = self::camera(port);
-    let back = wait::now();
-    for (when, players) in [("before", &before), ("meanwhile", &meanwhile)] {
-        let late = without_picture(players, back, Duration::from_secs(8));
-        wrong.extend(late.iter().map(|late| format!("who came {when}: {late}")));
-    }
-    wait::pass(Duration::from_secs(2));
-    let later = wait::now();
-    // mpv does not begin to play before it has sound: one that came meanwhile takes the time from
-    // its picture to that for part of the film.
-    let late = [&before, &meanwhile].map(|all| without_picture(all, later, Duration::from_secs(1)));
-    let [before_late, mut meanwhile_late] = late;
-    meanwhile_late.retain(|late| !late.starts_with("mpv"));
-    wrong.extend(before_late.into_iter().chain(meanwhile_late));
-    assert_eq!(begun(&proxy), (all, 0), "{wrong:#?}\n{}", proxy.log());
-    assert!(wrong.is_empty(), "{wrong:#?}\n{}", proxy.log());
-}
-
 #[test]
 fn a_reader_comes_again_when_the_camera_has_become_another() {
     let port = free_port();
@@ -318,130 +263,5 @@ fn readers_are_told_when_nobody_waits_any_more() {
         let answer = again.request("DESCRIBE", &url, &[]);
         assert_eq!(answer.status, 503, "{keys}");
         assert!(answer.header("Retry-After").is_some(), "{answer:?}");
-    }
-}
-
-#[test]
-fn readers_of_a_proxy_of_a_proxy_stay_when_the_middle_one_is_started_again() {
-    let camera = integration_tests::camera::start(CameraOptions::default());
-    let port = free_port();
-    let stream = [format!("cam={}", camera.url(0))];
-    let middle = Proxy::start_on(port, &stream);
-    middle.wait_described("cam");
-    let outer = Proxy::of_camera(&middle.url("cam"), &[]);
-    let url = outer.url("cam");
-    let readers = [Over::Tcp, Over::Udp].map(|over| {
-        let mut reader = RawReader::play_tracks(&url, over, &[1, 2]);
-        assert!(reader.next_media(1, SOON).is_some());
-        read_all(reader, Duration::from_secs(11))
-    });
-    let players = players(&url);
-    let mut wrong = without_picture(&players, wait::now(), FIRST_PICTURE);
-    assert_eq!(camera.playing(0), 1);
-    middle.process.signal(Signal::SIGKILL);
-    drop(middle);
-    wait::pass(Duration::from_secs(2));
-    let middle = Proxy::start_on(port, &stream);
-    let back = wait::now();
-    wrong.extend(without_picture(&players, back, BACK + SOON));
-    assert_eq!(camera.playing(0), 1);
-    assert_eq!(begun(&outer), (6, 0), "{}", outer.log());
-    for read in readers {
-        let packets = read.join().expect("a reader");
-        for (track, rate) in [(1, 90_000.0), (2, 48_000.0)] {
-            let of_track = |packet: &&Packet| packet.track == track && !packet.rtcp;
-            let media: Vec<Packet> = packets.iter().filter(of_track).cloned().collect();
-            let (faults, gaps) = faults(&media, rate);
-            wrong.extend(faults);
-            assert_eq!(gaps.len(), 1, "{gaps:?}");
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}\n{}\n{}", outer.log(), middle.log());
-}
-
-/// The access units of each run, as far as they are those of the clip from its beginning; what is
-/// wrong with the rest. The last one of a run may have been cut short.
-fn runs(sums: &[String], clip: &[String]) -> Result<Vec<usize>, String> {
-    let mut runs: Vec<usize> = Vec::new();
-    let mut is_cut = true;
-    for (place, sum) in sums.iter().enumerate() {
-        let next = runs.last().copied().unwrap_or(0);
-        if !is_cut && clip.get(next) == Some(sum) {
-            if let Some(run) = runs.last_mut() {
-                *run += 1;
-            }
-        } else if clip.first() == Some(sum) {
-            runs.push(1);
-            is_cut = false;
-        } else if is_cut {
-            return Err(format!("unit {place} begins nothing: {} runs", runs.len()));
-        } else {
-            is_cut = true;
-        }
-    }
-    Ok(runs)
-}
-
-#[test]
-#[ignore = "takes a minute and twenty players"]
-fn twenty_readers_get_all_of_a_backend_that_is_killed_ten_times() {
-    let (port, clip) = (free_port(), H264_AAC);
-    let depayloader = "application/x-rtp,media=video ! rtph264depay";
-    let server = GstServer::start_on(port, &[clip]);
-    let whole = |program: &str| {
-        let mut process = match program {
-            "ffmpeg" => ffmpeg_sums(&server.url(clip), Over::Tcp, 20.0),
-            _ => gst_sums(&server.url(clip), Over::Tcp, depayloader),
-        };
-        wait::pass(Duration::from_secs(9));
-        process.signal(Signal::SIGINT);
-        process.wait(SOON);
-        sums(program, &process)
-    };
-    let clips = ["ffmpeg", "GStreamer"].map(whole);
-    assert!(clips.iter().all(|clip| clip.len() > 100), "{:?}", clips.each_ref().map(Vec::len));
-
-    let proxy = Proxy::of_camera(&server.url(clip), &[]);
-    let url = proxy.url("cam");
-    let mut readers = Vec::new();
-    for over in [Over::Udp, Over::Tcp] {
-        for _ in 0..5 {
-            readers.push(("ffmpeg", over, ffmpeg_sums(&url, over, 600.0)));
-            readers.push(("GStreamer", over, gst_sums(&url, over, depayloader)));
-        }
-    }
-    assert!(wait::until(FIRST_PICTURE, || begun(&proxy).0 == readers.len()), "{}", proxy.log());
-    let mut server = server;
-    for _ in 0..10 {
-        server.process.signal(Signal::SIGKILL);
-        drop(server);
-        server = GstServer::start_on(port, &[clip]);
-        wait::pass(Duration::from_secs(3));
-    }
-    assert_eq!(begun(&proxy), (20, 0), "{}", proxy.log());
-    let mut wrong = Vec::new();
-    for (program, over, process) in &mut readers {
-        process.signal(Signal::SIGINT);
-        process.wait(SOON);
-        let clip = &clips[usize::from(*program != "ffmpeg")];
-        // What it began with is of the first run, wherever that was.
-        let sums = sums(program, process);
-        let begin = sums.iter().position(|sum| Some(sum) == clip.first()).unwrap_or(0);
-        match runs(&sums[begin..], clip) {
-            Ok(runs) if runs.len() >= 10 && runs.iter().all(|run| *run > 10) => {}
-            other => wrong.push(format!("{program} over {over:?}: {other:?}")),
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}\n{}", proxy.log());
-}
-
-/// The checksums of the video that a program wrote.
-fn sums(program: &str, process: &Process) -> Vec<String> {
-    match program {
-        "ffmpeg" => {
-            let text = process.stdout().all().join("\n");
-            parse_framemd5(&text).remove(&0).unwrap_or_default()
-        }
-        _ => gst_lines(process),
     }
 }
