@@ -253,7 +253,15 @@ fn flows_again_by(rig: &Rig, choices: &Choices) -> Duration {
     locked + secs(30.0 + 45.0 + unwatched)
 }
 
+/// These are over soon, and find what is rare.
+fn more() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.saturating_mul(4), ..usual }
+}
+
 proptest! {
+    #![proptest_config(more())]
+
     #[test]
     fn whatever_happened_media_flows_once_the_backend_is_well(
         choices in choices(),
