@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ReaderKey;
+use crate::batch::MAX_DATAGRAM_BYTES;
 
 /// How far a reader is behind the end of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -147,7 +148,13 @@ impl fmt::Display for AudienceEvent {
                     DropCause::LogFull => {
                         write!(f, "the log is full, and readers over UDP are {seconds:.1} s behind")
                     }
-                    DropCause::TooLarge => f.write_str("no datagram can be so large"),
+                    DropCause::TooLarge => {
+                        return write!(
+                            f,
+                            "no datagram holds more than {MAX_DATAGRAM_BYTES} bytes: larger packets \
+                             are dropped, as all such will be; readers over TCP get them"
+                        );
+                    }
                 }?;
                 write!(f, ": {packets} datagrams dropped")
             }
@@ -167,7 +174,7 @@ pub enum DropCause {
     Late,
     /// The log exceeded its bounds.
     LogFull,
-    /// Packets are larger than a datagram can be.
+    /// Packets are larger than a datagram can be; told once.
     TooLarge,
 }
 
@@ -205,6 +212,8 @@ pub struct ReaderStats {
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     queue: VecDeque<AudienceEvent>,
+    /// Whether it was told that packets are too large for datagrams.
+    told_too_large: bool,
 }
 
 /// Events other than `Cut` kept for a caller that does not fetch them.
@@ -223,6 +232,12 @@ impl Events {
         {
             *oldest = behind.max(*oldest);
             *sum += packets;
+            return;
+        }
+        // Who sends one sends more: these are counted.
+        if let AudienceEvent::UdpDropped { cause: DropCause::TooLarge, .. } = event
+            && std::mem::replace(&mut self.told_too_large, true)
+        {
             return;
         }
         if self.queue.len() < EVENTS_KEPT || matches!(event, AudienceEvent::Cut { .. }) {

@@ -452,3 +452,22 @@ fn a_packet_that_no_datagram_can_carry_is_counted_as_dropped() {
     assert_eq!(net.media(1, VIDEO), numbers(1, 1));
     assert_eq!(stage.stats(keys[1]).map(|stats| stats.dropped), Some(1));
 }
+
+#[test]
+fn packets_that_no_datagram_can_carry_are_told_of_once() {
+    let (t0, mut stage, mut net, mut video) =
+        (origin(), stage(), Net::default(), Source::new(VIDEO));
+    let keys = with_readers(&mut stage, t0, 2, Start::Live);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        stage.publish(t0, video.batch(t0, 1, 65_520));
+        stage.publish(t0, video.batch(t0, 1, 100));
+        net.drain(&mut stage, t0, 0);
+        told.extend(events(&mut stage));
+    }
+    let [AudienceEvent::UdpDropped { cause: DropCause::TooLarge, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(told[0].to_string().contains("65507"), "{}", told[0]);
+    assert_eq!(stage.stats(keys[1]).map(|stats| stats.dropped), Some(3));
+}
