@@ -18,7 +18,7 @@ pub struct RtspUrl {
     /// 554, or 322 for `rtsps`, where none is written.
     pub port: u16,
     /// From the first `/` or `?` behind the host, as written but for blanks and letters beyond
-    /// ASCII, which are percent-encoded; may be empty.
+    /// ASCII, which are percent-encoded, and each `@` where there are such; may be empty.
     pub path_and_query: String,
     /// The user information holds `/` or `#` unencoded: the operator is told how the URL was read.
     pub odd_user_info: bool,
@@ -173,8 +173,10 @@ fn parse_user_info(text: &str) -> Option<Credentials> {
 
 fn encode(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
+    // What is no host behind an `@` may read as one once it is encoded: as an address with a zone.
+    let is_as_written = path.bytes().all(|byte| byte.is_ascii_graphic());
     for byte in path.bytes() {
-        if byte.is_ascii_graphic() {
+        if byte.is_ascii_graphic() && (is_as_written || byte != b'@') {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));

@@ -122,6 +122,18 @@ fn the_usual_port_is_not_written() {
     assert_eq!(RtspUrl::parse("rtsps://h:554").unwrap().to_request(), "rtsps://h:554");
 }
 
+#[test]
+fn what_is_encoded_in_a_path_does_not_become_a_host() {
+    for odd in ["\u{176}", " "] {
+        let url = RtspUrl::parse(&format!("rtsp://cam:/a@[2001:db8::1{odd}]/b")).unwrap();
+        assert_eq!(url.host, "cam");
+        let again = RtspUrl::parse(&url.to_request()).unwrap();
+        assert_eq!((&again.host, again.credentials.is_none()), (&url.host, true), "{odd}");
+        assert_eq!(again.path(), url.path());
+    }
+    assert_eq!(RtspUrl::parse("rtsp://cam/a@b?c@").unwrap().host, "b", "the last that fits");
+}
+
 proptest! {
     #[test]
     fn a_url_sent_reads_as_the_same_place(
