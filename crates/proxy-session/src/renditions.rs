@@ -7,7 +7,7 @@ use rtp_rtcp::{ExtSeq, Now};
 use sdp::Media;
 
 use crate::asks::{Ask, Delivery};
-use crate::fork::{Cutting, Fork};
+use crate::fork::{Cutting, Fork, Untold};
 use crate::options::Packets;
 use crate::output::{Output, StreamEvent};
 use crate::stream::Stream;
@@ -20,6 +20,8 @@ pub(crate) struct Datagrams {
     limit: Option<usize>,
     /// Whether it was told that some go out whole above that.
     warned: bool,
+    /// Whether it was told that access units are too large to be made anew.
+    warned_of_units: bool,
 }
 
 impl Track {
@@ -105,9 +107,19 @@ impl Stream {
     fn fork_batch(&mut self, index: usize, batch: &Arc<WireBatch>) -> Vec<Arc<WireBatch>> {
         let Some(Some(track)) = self.tracks.get_mut(index) else { return Vec::new() };
         let Some(fork) = &mut track.fork else { return Vec::new() };
-        let (made, uncut) = fork.take(batch);
+        let (made, Untold { uncut, too_large }) = fork.take(batch);
         if let Some(bytes) = uncut {
             self.warn_of_whole(index, bytes);
+        }
+        if let Some(bound) = too_large
+            && !std::mem::replace(&mut self.datagrams.warned_of_units, true)
+        {
+            let text = format!(
+                "track {}: an access unit of more than max_unit = {bound} bytes is dropped for \
+                 readers over UDP, as all such will be; readers over TCP get it",
+                index + 1
+            );
+            self.out.push_back(Output::Event(StreamEvent::Warning(text)));
         }
         made
     }

@@ -256,7 +256,8 @@ impl Stream {
                     relayed_udp: t.datagram_counts().relayed,
                     made_udp: t.datagram_counts().made,
                     dropped_udp: t.datagram_counts().dropped,
-                    units_too_large: held_back.units_too_large,
+                    units_too_large: held_back.units_too_large
+                        + t.datagram_counts().units_too_large,
                     units_dropped: held_back.units_dropped,
                 }
             })

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use codec_framers::{
-    AnyDepacketizer, AnyPacketizer, Depacketizer, Limits, NalSplitter, Packet, Packetizer, Payload,
+    AnyDepacketizer, AnyPacketizer, DepacketizeError, Depacketizer, Limits, NalSplitter, Packet,
+    PacketizeError, Packetizer, Payload,
 };
 use rtp_rtcp::RtpPacket;
 use sdp::{Media, MediaKind};
@@ -53,6 +54,8 @@ impl Cutting {
                 ),
                 packetizer: AnyPacketizer::for_format(&self.told.kind, told),
                 makes_all: is_numbered && self.media.kind == MediaKind::Video,
+                unmade: 0,
+                largest_unmade: None,
             })),
         };
         Cutter {
@@ -89,6 +92,9 @@ pub(super) struct Units {
     packetizer: AnyPacketizer,
     /// Whether all units are made once one is: they are numbered in their payloads.
     pub(super) makes_all: bool,
+    /// Units without a form in packets, and the largest payload that fitted into none, in bytes.
+    unmade: u64,
+    largest_unmade: Option<usize>,
 }
 
 /// What became of a packet that was put into a unit.
@@ -100,6 +106,8 @@ pub(super) enum Taken {
     Open,
     /// It is of no use without those before it, or not what its format demands.
     Refused,
+    /// With it its unit has more than so many bytes: nothing of this one leaves.
+    TooLarge(usize),
 }
 
 impl Units {
@@ -112,13 +120,17 @@ impl Units {
         emit: &mut dyn FnMut(&Payload<'_>),
     ) -> Taken {
         let header = *packet.header();
-        if self.depacketizer.push(Packet::from_rtp(packet, lost)).is_err() {
+        let pushed = self.depacketizer.push(Packet::from_rtp(packet, lost));
+        if pushed.is_err() && !matches!(pushed, Err(DepacketizeError::UnitTooLarge { .. })) {
             self.end(limit, emit);
             return Taken::Refused;
         }
         let last = self.drain(limit, emit);
         if header.marker {
             self.end(limit, emit);
+        }
+        if let Err(DepacketizeError::UnitTooLarge { limit }) = pushed {
+            return Taken::TooLarge(limit);
         }
         if header.marker || last == Some(header.timestamp) { Taken::Whole } else { Taken::Open }
     }
@@ -127,6 +139,12 @@ impl Units {
     pub(super) fn end(&mut self, limit: usize, emit: &mut dyn FnMut(&Payload<'_>)) {
         self.depacketizer.flush();
         self.drain(limit, emit);
+    }
+
+    /// How many units had no form in packets since this was asked, and the bytes of the largest
+    /// payload that fitted into none.
+    pub(super) fn take_unmade(&mut self) -> (u64, Option<usize>) {
+        (std::mem::take(&mut self.unmade), self.largest_unmade.take())
     }
 
     /// The timestamp of the last unit.
@@ -138,8 +156,12 @@ impl Units {
         let mut last = None;
         while let Some(unit) = self.depacketizer.poll() {
             last = Some(unit.timestamp);
-            // One without a form in packets is missing, as its number is.
-            let _made = self.packetizer.packetize(&unit, limit, emit);
+            if let Err(error) = self.packetizer.packetize(&unit, limit, emit) {
+                self.unmade += 1;
+                if let PacketizeError::TooLarge { have, .. } = error {
+                    self.largest_unmade = self.largest_unmade.max(Some(have));
+                }
+            }
         }
         self.packetizer.flush(limit, emit);
         last

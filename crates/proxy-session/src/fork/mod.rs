@@ -10,7 +10,7 @@ use codec_framers::Payload;
 use fan_out::{MAX_DATAGRAM_BYTES, Push, Rendition, WireBatch, WireBatchBuilder};
 use rtp_rtcp::{ExtSeq, RtpHeader, RtpPacket, RtpTime, SenderInfo, Ssrc};
 
-use self::cutter::{Cutter, HEADER, How, Taken, shared};
+use self::cutter::{Cutter, HEADER, How, Taken, Units, shared};
 use self::numbers::Numbers;
 use crate::way::PacketKind;
 
@@ -23,8 +23,6 @@ pub(crate) use self::cutter::Cutting;
 pub(crate) struct Fork {
     outgoing: Outgoing,
     cutter: Cutter,
-    /// Packets of at most so many bytes are passed on.
-    limit: usize,
     /// The parent's next number.
     expected: ExtSeq,
     /// The unit that is being put together: its timestamp, and the parent's number of its first
@@ -34,8 +32,15 @@ pub(crate) struct Fork {
     has_made: bool,
     /// A key unit of the parent that nothing has been sent of yet.
     key: Option<ExtSeq>,
-    /// The size of the largest packet that could not be cut, until it is told.
-    uncut: Option<usize>,
+}
+
+/// What is to be told of batches.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Untold {
+    /// The size of the largest packet that could not be cut.
+    pub(crate) uncut: Option<usize>,
+    /// An access unit was dropped, which had more than so many bytes.
+    pub(crate) too_large: Option<usize>,
 }
 
 /// What went out, or did not.
@@ -45,6 +50,8 @@ pub(crate) struct Counts {
     pub(crate) made: u64,
     /// Too large for any datagram.
     pub(crate) dropped: u64,
+    /// Access units above the bound.
+    pub(crate) units_too_large: u64,
 }
 
 impl Counts {
@@ -53,6 +60,7 @@ impl Counts {
             relayed: self.relayed + other.relayed,
             made: self.made + other.made,
             dropped: self.dropped + other.dropped,
+            units_too_large: self.units_too_large + other.units_too_large,
         }
     }
 }
@@ -71,6 +79,9 @@ struct Outgoing {
     packets: u32,
     octets: u32,
     counts: Counts,
+    /// Packets of at most so many bytes are passed on.
+    limit: usize,
+    untold: Untold,
 }
 
 impl Fork {
@@ -95,14 +106,14 @@ impl Fork {
                 packets,
                 octets,
                 counts: Counts::default(),
+                limit,
+                untold: Untold::default(),
             },
             cutter: cutting.cutter(),
-            limit,
             expected: from,
             open: None,
             has_made: false,
             key: None,
-            uncut: None,
         }
     }
 
@@ -114,7 +125,7 @@ impl Fork {
 
     /// Packets of at most so many bytes are passed on from now on.
     pub(crate) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+        self.outgoing.limit = limit;
     }
 
     /// What comes from here on has nothing to do with what came before.
@@ -127,11 +138,10 @@ impl Fork {
         self.key = None;
     }
 
-    /// Takes a batch of the parent's; gives what is to be published for it, and the size of a packet
-    /// that could not be cut, if there was one.
-    pub(crate) fn take(&mut self, batch: &Arc<WireBatch>) -> (Vec<Arc<WireBatch>>, Option<usize>) {
+    /// Takes a batch of the parent's; gives what is to be published for it, and what is to be told.
+    pub(crate) fn take(&mut self, batch: &Arc<WireBatch>) -> (Vec<Arc<WireBatch>>, Untold) {
         if self.cutter.is_repair {
-            return (Vec::new(), None);
+            return (Vec::new(), Untold::default());
         }
         let image = shared(batch);
         let at = batch.at();
@@ -145,7 +155,8 @@ impl Fork {
         self.key = self.key.max(batch.key());
         self.note_key();
         self.outgoing.finish(at);
-        (std::mem::take(&mut self.outgoing.ready), self.uncut.take())
+        let Outgoing { ready, untold, .. } = &mut self.outgoing;
+        (std::mem::take(ready), std::mem::take(untold))
     }
 
     /// The number that none is below which stands for this one of the parent's.
@@ -180,7 +191,7 @@ impl Fork {
         if kind == PacketKind::Repair {
             return;
         }
-        let is_large = packet.bytes().len() > self.limit;
+        let is_large = packet.bytes().len() > self.outgoing.limit;
         let goes_through = kind == PacketKind::Other || packet.is_padding_only();
         if goes_through || !(is_large || self.open.is_some() || self.makes_all()) {
             return self.pass(at, seq, packet);
@@ -206,8 +217,19 @@ impl Fork {
                     outgoing.send(at, first.take(), header.payload_type, payload);
                 };
                 let lost = u32::try_from(lost).unwrap_or(u32::MAX);
-                match units.take(packet, lost, limit, &mut emit) {
+                let taken = units.take(packet, lost, limit, &mut emit);
+                outgoing.note_unmade(units);
+                match taken {
                     Taken::Open => return,
+                    Taken::TooLarge(bound) => {
+                        outgoing.counts.units_too_large += 1;
+                        outgoing.untold.too_large = Some(bound);
+                        outgoing.missing += 1;
+                        // The rest of it is dropped as it comes.
+                        if !header.marker {
+                            return;
+                        }
+                    }
                     Taken::Whole => self.has_made |= is_large,
                     // By itself it may be of use to somebody.
                     Taken::Refused if begun == seq => {
@@ -230,6 +252,7 @@ impl Fork {
             units.end(limit, &mut |payload: &Payload<'_>| {
                 outgoing.send(at, first.take(), payload_type, payload);
             });
+            outgoing.note_unmade(units);
         }
         self.close(at);
     }
@@ -249,9 +272,7 @@ impl Fork {
 
     fn pass(&mut self, at: Instant, seq: ExtSeq, packet: &RtpPacket) {
         let size = packet.bytes().len();
-        if size > self.limit {
-            self.uncut = self.uncut.max(Some(size));
-        }
+        self.outgoing.note_size(size);
         if size > MAX_DATAGRAM_BYTES {
             self.outgoing.counts.dropped += 1;
             self.outgoing.missing += 1;
@@ -271,6 +292,21 @@ impl Fork {
 }
 
 impl Outgoing {
+    /// A packet has so many bytes, and goes out, or would have.
+    fn note_size(&mut self, bytes: usize) {
+        if bytes > self.limit {
+            self.untold.uncut = self.untold.uncut.max(Some(bytes));
+        }
+    }
+
+    /// Counts units that have no form in packets: each is missing.
+    fn note_unmade(&mut self, units: &mut Units) {
+        let (unmade, largest) = units.take_unmade();
+        self.counts.dropped += unmade;
+        self.missing += unmade;
+        self.note_size(largest.map_or(0, |payload| HEADER + payload));
+    }
+
     /// The number of the next packet, which stands for this one of the parent's.
     fn number(&mut self, parent: Option<ExtSeq>, is_made: bool) -> ExtSeq {
         let seq = self.next.plus(std::mem::take(&mut self.missing));
@@ -292,6 +328,7 @@ impl Outgoing {
     }
 
     fn send(&mut self, at: Instant, parent: Option<ExtSeq>, payload_type: u8, made: &Payload<'_>) {
+        self.note_size(HEADER + made.len());
         if HEADER + made.len() > MAX_DATAGRAM_BYTES {
             self.counts.dropped += 1;
             self.missing += 1;

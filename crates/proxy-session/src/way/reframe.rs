@@ -340,7 +340,8 @@ impl PayloadTypes {
 /// retransmission and forward error correction.
 pub(crate) fn is_repair(encoding: &str) -> bool {
     let name = encoding.to_ascii_lowercase();
-    name == "rtx" || name.ends_with("fec")
+    // `ulpfec`, `parityfec`, `raptorfec`, `flexfec-03`.
+    name == "rtx" || name.contains("fec")
 }
 
 fn limits(chosen: Reframing) -> Limits {

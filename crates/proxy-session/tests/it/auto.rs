@@ -353,6 +353,66 @@ fn a_packet_in_a_form_that_cannot_be_cut_goes_out_whole_among_others() {
     assert_eq!(warnings(&rig).len(), 1);
 }
 
+/// A stream that a reader over UDP plays, in a format of which the track is said to be.
+fn of_format(map: &str, max_unit: usize) -> Rig {
+    let sdp = SDP.replace("H264/90000", map);
+    let options = StreamOptions { max_unit, ..options() };
+    playing_of(options, Camera { sdp, ..Camera::default() }, Delivery::UdpV4)
+}
+
+#[test]
+fn a_known_format_that_cannot_be_cut_is_told_of_as_well() {
+    for map in ["opus/48000/2", "speex/16000"] {
+        let mut rig = of_format(map, 1 << 20);
+        send(&mut rig, &[other(1, 0, 3_000), other(2, 960, 100)]);
+        assert_eq!(sizes(&packets(&rig, Rendition::Datagrams, VIDEO)), [3_014, 114], "{map}");
+        let warnings = warnings(&rig);
+        assert!(
+            matches!(&warnings[..], [one] if one.contains("max_udp_payload = 1472")),
+            "{map}: {warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn a_known_format_that_fits_into_no_datagram_is_counted_and_missing() {
+    let mut rig = of_format("speex/16000", 1 << 20);
+    send(&mut rig, &[other(1, 0, 100), other(2, 320, 65_505), other(3, 640, 100)]);
+    let udp = packets(&rig, Rendition::Datagrams, VIDEO);
+    assert_eq!(sizes(&udp), [114, 114]);
+    assert_eq!(udp[1].header().seq.ahead_of(udp[0].header().seq), 2, "a gap");
+    assert_eq!(status(&rig).dropped_udp, 1);
+    let warnings = warnings(&rig);
+    assert!(
+        matches!(&warnings[..], [one] if one.contains("max_udp_payload = 1472")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_unit_above_the_bound_is_dropped_whole_for_readers_over_udp() {
+    let mut rig = of_format("VP8/90000", 10_000);
+    let part = |seq, timestamp, begins: bool, bytes: usize, marker| {
+        let mut payload = vec![if begins { 0x10 } else { 0 }, 0x10, 0, 0, 0x9d, 0x01, 0x2a];
+        payload.extend(std::iter::repeat_n(7, bytes));
+        Packet { payload, marker, ..Packet::new(seq, timestamp) }
+    };
+    send(&mut rig, &[part(1, 0, true, 5_000, true)]);
+    for (frame, timestamp) in [(0, 3_600), (1, 7_200)] {
+        let large = (0..4).map(|n| part(2 + 4 * frame + n, timestamp, n == 0, 4_000, n == 3));
+        send(&mut rig, &large.collect::<Vec<_>>());
+    }
+    send(&mut rig, &[part(10, 10_800, true, 5_000, true)]);
+    let udp = packets(&rig, Rendition::Datagrams, VIDEO);
+    assert!(sizes(&udp).iter().all(|size| *size <= 1_400), "{:?}", sizes(&udp));
+    let lengths: Vec<_> =
+        units(&rig, Rendition::Datagrams).iter().map(|unit| (unit.len(), unit.lost)).collect();
+    assert!(matches!(lengths[..], [(5_006, 0), (5_006, 1..)]), "{lengths:?}");
+    assert_eq!(status(&rig).units_too_large, 2);
+    let warnings = warnings(&rig);
+    assert!(matches!(&warnings[..], [one] if one.contains("max_unit = 10000")), "{warnings:?}");
+}
+
 #[test]
 fn motion_pictures_of_one_frame_each_are_cut_as_well() {
     let sdp = SDP.replace("H264/90000", "VP8/90000");
@@ -381,10 +441,16 @@ fn motion_pictures_of_one_frame_each_are_cut_as_well() {
 
 #[test]
 fn what_repairs_by_number_is_for_readers_of_the_originals() {
-    let sdp = SDP.replace(
-        "RTP/AVP 96\r\na=rtpmap:96 H264/90000",
-        "RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96",
+    for repair in ["rtx", "ulpfec", "flexfec-03"] {
+        repairs_are_for_readers_of_the_originals(repair);
+    }
+}
+
+fn repairs_are_for_readers_of_the_originals(repair: &str) {
+    let with = format!(
+        "RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 {repair}/90000\r\na=fmtp:97 apt=96"
     );
+    let sdp = SDP.replace("RTP/AVP 96\r\na=rtpmap:96 H264/90000", &with);
     let mut rig = playing_of(options(), Camera { sdp, ..Camera::default() }, Delivery::UdpV4);
     let sent = [other(1, 0, 100), key(2, 0, 8_000), other(3, 0, 100), other(4, 3_600, 100)];
     let bytes = sent.iter().zip([97, 96, 97, 96]).map(|(packet, payload_type)| {
