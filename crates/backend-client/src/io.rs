@@ -175,7 +175,8 @@ pub enum Event {
     Described {
         /// The description, back-channels and sections that are not pulled included.
         presentation: Arc<Presentation>,
-        /// What had to be repaired in it.
+        /// What had to be repaired in it, each kind only the first time; all are counted
+        /// ([`crate::BackendClient::quirks`]).
         tolerated: Vec<String>,
     },
     /// The backend answered SETUP of a track.

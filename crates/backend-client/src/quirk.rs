@@ -71,6 +71,39 @@ impl Quirk {
     /// How many kinds there are.
     pub(crate) const COUNT: usize = Self::Message as usize + 1;
 
+    const ALL: [Self; Self::COUNT] = [
+        Self::MissingCseq,
+        Self::ForeignCseq,
+        Self::StrayResponse,
+        Self::MissingSession,
+        Self::ChangedSession,
+        Self::OddSessionTimeout,
+        Self::MissingTransport,
+        Self::OtherChannels,
+        Self::TakenChannels,
+        Self::InterleavedInstead,
+        Self::OddSource,
+        Self::MissingServerPorts,
+        Self::MovedServerPorts,
+        Self::UnknownChannel,
+        Self::MuxedRtcp,
+        Self::KeepAliveRefused,
+        Self::KeepAliveIgnored,
+        Self::SessionDenied,
+        Self::NoPause,
+        Self::PauseIgnored,
+        Self::IdleClose,
+        Self::Announced,
+        Self::NoLateSetup,
+        Self::TeardownIgnored,
+        Self::OddRtpInfo,
+        Self::OddSsrc,
+        Self::StaleSession,
+        Self::KeepAliveInVain,
+        Self::MissingGroup,
+        Self::Message,
+    ];
+
     /// A name for counters and fixtures.
     pub fn name(self) -> &'static str {
         match self {
@@ -116,18 +149,43 @@ impl fmt::Display for Quirk {
 
 /// How often each was seen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct QuirkCounts([u64; Quirk::COUNT]);
+pub(crate) struct QuirkCounts {
+    quirks: [u64; Quirk::COUNT],
+    /// Repairs of messages and descriptions, by their names, of which there are so many.
+    repairs: Vec<(&'static str, u64)>,
+}
 
 impl QuirkCounts {
     /// Counts one; true the first time.
     pub(crate) fn count(&mut self, quirk: Quirk) -> bool {
-        let Some(count) = self.0.get_mut(quirk as usize) else { return false };
+        let Some(count) = self.quirks.get_mut(quirk as usize) else { return false };
         *count = count.saturating_add(1);
         *count == 1
     }
 
+    /// Counts a repair; true the first time.
+    pub(crate) fn count_repair(&mut self, name: &'static str) -> bool {
+        match self.repairs.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => {
+                *count = count.saturating_add(1);
+                false
+            }
+            None => {
+                self.repairs.push((name, 1));
+                true
+            }
+        }
+    }
+
+    /// All that were seen. What had to be repaired in messages stands there by its own names.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let single = Quirk::ALL.into_iter().filter(|quirk| *quirk != Quirk::Message);
+        let seen = single.map(|quirk| (quirk.name(), self.of(quirk)));
+        seen.filter(|(_, count)| *count > 0).chain(self.repairs.iter().copied())
+    }
+
     pub(crate) fn of(&self, quirk: Quirk) -> u64 {
-        self.0.get(quirk as usize).copied().unwrap_or(0)
+        self.quirks.get(quirk as usize).copied().unwrap_or(0)
     }
 }
 
@@ -142,5 +200,17 @@ mod tests {
         assert!(!counts.count(Quirk::Message));
         assert!(counts.count(Quirk::MissingCseq));
         assert_eq!((counts.of(Quirk::Message), counts.of(Quirk::Announced)), (2, 0));
+        assert!(counts.count_repair("folded-header") && !counts.count_repair("folded-header"));
+        assert!(counts.count(Quirk::IdleClose));
+        let seen: Vec<_> = counts.seen().collect();
+        assert_eq!(seen, [("missing-cseq", 1), ("idle-close", 1), ("folded-header", 2)]);
+    }
+
+    #[test]
+    fn every_quirk_has_its_place_and_a_name_of_its_own() {
+        for (place, quirk) in Quirk::ALL.into_iter().enumerate() {
+            assert_eq!(quirk as usize, place);
+            assert_eq!(Quirk::ALL.iter().filter(|other| other.name() == quirk.name()).count(), 1);
+        }
     }
 }

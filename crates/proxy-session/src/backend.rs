@@ -21,6 +21,12 @@ use crate::track::Track;
 use crate::way::{Reframe, Reframing, Relay, Way, is_repair};
 
 impl Stream {
+    /// The backend's departures from the protocol that were made up for, by name, and how often,
+    /// since the start.
+    pub fn quirks(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.client.quirks()
+    }
+
     pub(crate) fn drain_client(&mut self, now: Now, udp: bool) {
         while let Some(output) = self.client.poll_output() {
             match output {

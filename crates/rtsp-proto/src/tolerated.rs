@@ -44,6 +44,31 @@ pub enum Tolerated {
     ShortBody,
 }
 
+impl Tolerated {
+    /// A name for counters and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StrayBytes { .. } => "stray-bytes",
+            Self::BlankLines => "blank-lines",
+            Self::BareLineFeeds => "bare-line-feeds",
+            Self::FoldedHeader => "folded-header",
+            Self::NoHeader => "no-header",
+            Self::OddSpaces => "odd-spaces",
+            Self::NotText => "not-text",
+            Self::NoReason => "no-reason",
+            Self::OddVersion => "odd-version",
+            Self::HttpResponse => "http-response",
+            Self::NoCseq => "no-cseq",
+            Self::BadContentLength => "bad-content-length",
+            Self::SeveralContentLengths => "several-content-lengths",
+            Self::NoContentLength => "no-content-length",
+            Self::CutDescription => "cut-description",
+            Self::SplitFrame => "split-frame",
+            Self::ShortBody => "short-body",
+        }
+    }
+}
+
 impl fmt::Display for Tolerated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -158,6 +158,35 @@ pub enum Tolerated {
     },
 }
 
+impl Tolerated {
+    /// A name for counters and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "not-utf8",
+            Self::ControlCharacters => "control-characters",
+            Self::MissingVersion => "missing-version",
+            Self::StrayLine { .. } => "stray-line",
+            Self::Origin { .. } => "origin",
+            Self::Connection { .. } => "connection",
+            Self::MediaLine { .. } => "media-line",
+            Self::MediaPort { .. } => "media-port",
+            Self::PayloadType { .. } => "payload-type",
+            Self::MissingPayloadTypes { .. } => "missing-payload-types",
+            Self::Rtpmap { .. } => "rtpmap",
+            Self::ClockRate { .. } => "clock-rate",
+            Self::UnknownPayloadType { .. } => "unknown-payload-type",
+            Self::OtherPayloadType { .. } => "other-payload-type",
+            Self::Fmtp { .. } => "fmtp",
+            Self::EmptyParameter { .. } => "empty-parameter",
+            Self::MissingControl { .. } => "missing-control",
+            Self::TooManyFormats { .. } => "too-many-formats",
+            Self::TooManyMedia { .. } => "too-many-media",
+            Self::TooManyLines { .. } => "too-many-lines",
+            Self::More { .. } => "more",
+        }
+    }
+}
+
 /// The list of repairs while it grows.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {

@@ -179,10 +179,14 @@ impl BackendClient {
             self.backoff.on_accepted(Purpose::Describe);
         }
         self.rest(now, Arc::new(description));
-        self.event(Event::Described {
-            presentation: Arc::new(presentation),
-            tolerated: tolerated.iter().map(ToString::to_string).collect(),
-        });
+        // Each kind is told once, however often the backend is described.
+        let tolerated = tolerated
+            .iter()
+            .filter(|repair| self.quirks.count_repair(repair.name()))
+            .map(|repair| format!("{}: {repair}", repair.name()))
+            .collect();
+        let presentation = Arc::new(presentation);
+        self.event(Event::Described { presentation, tolerated });
     }
 
     fn on_play(&mut self, now: Instant, response: &Response) {

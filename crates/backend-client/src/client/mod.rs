@@ -14,7 +14,6 @@ mod wanted;
 mod wishes;
 
 use std::collections::VecDeque;
-use std::mem::Discriminant;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -84,7 +83,6 @@ pub struct BackendClient {
     /// A session was forgotten at PLAY, and set up anew, since media last came.
     play_retried: bool,
     quirks: QuirkCounts,
-    repairs_told: SmallVec<[Discriminant<rtsp_proto::Tolerated>; 4]>,
     stats: Stats,
     outputs: VecDeque<Output>,
     /// Said on the tracks before TEARDOWN.
@@ -197,7 +195,6 @@ impl BackendClient {
             strays: 0,
             play_retried: false,
             quirks: QuirkCounts::default(),
-            repairs_told: SmallVec::new(),
             stats: Stats::default(),
             outputs: VecDeque::new(),
             goodbye: None,
@@ -362,6 +359,12 @@ impl BackendClient {
     /// How often a departure from the protocol was made up for.
     pub fn quirk_count(&self, quirk: Quirk) -> u64 {
         self.quirks.of(quirk)
+    }
+
+    /// All departures from the protocol that were made up for, by their names, and how often: quirks
+    /// and what was repaired in messages and descriptions.
+    pub fn quirks(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.quirks.seen()
     }
 
     /// Begins an attempt from the source's own URL.

@@ -125,10 +125,8 @@ impl BackendClient {
         let Link::Open(link) = &mut self.link else { return };
         for repair in link.decoder.take_tolerated() {
             self.quirks.count(Quirk::Message);
-            let kind = std::mem::discriminant(&repair);
-            if !self.repairs_told.contains(&kind) && self.repairs_told.len() < MAX_REPAIRS {
-                self.repairs_told.push(kind);
-                let detail = repair.to_string();
+            if self.quirks.count_repair(repair.name()) {
+                let detail = format!("{}: {repair}", repair.name());
                 self.event(Event::Tolerated { quirk: Quirk::Message, detail });
             }
         }
@@ -137,5 +135,3 @@ impl BackendClient {
 
 /// A message whose end nobody told is over when nothing came for this long.
 const END_OF_MESSAGE: Duration = Duration::from_millis(500);
-/// How many kinds of repaired messages are reported.
-const MAX_REPAIRS: usize = 16;

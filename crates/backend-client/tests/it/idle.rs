@@ -245,6 +245,7 @@ fn a_camera_that_does_not_offer_pause_gets_teardown_and_a_new_setup_later() {
     rig.demand(Demand::Idle);
     rig.run(secs(1.0));
     assert_eq!(rig.dialogue(), "DOSSPT");
+    assert_eq!(rig.client.quirk_count(Quirk::NoPause), 1);
     assert_eq!(rig.client.state(), Phase::Described);
     assert_eq!(rig.count(|event| matches!(event, Event::Paused)), 1);
     assert_eq!(rig.losses(), []);
@@ -294,6 +295,7 @@ fn an_idle_connection_that_is_closed_is_described_again_at_the_next_keep_alive()
     rig.close();
     rig.run(secs(15.0));
     assert_eq!(rig.dialogue(), "D", "not at once");
+    assert_eq!(rig.client.quirk_count(Quirk::IdleClose), 1);
     assert_eq!(rig.client.state(), Phase::Described);
     rig.run(secs(11.0));
     assert_eq!(rig.dialogue(), "DD");

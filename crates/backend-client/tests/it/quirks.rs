@@ -141,6 +141,45 @@ fn requests_of_the_camera_are_answered_and_change_nothing() {
     rig.run(secs(1.0));
     assert_eq!(rig.client.state(), Phase::Playing);
     assert_eq!(rig.dialogue(), "DSSP");
+    assert_eq!(told(&rig, Quirk::Announced), 1);
+}
+
+#[test]
+fn what_is_repaired_has_a_name_is_counted_and_is_told_once_however_often_it_is_described() {
+    let sdp = SDP.replace("s=", "garbage\r\ns=");
+    let fold = "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nX: a\r\n b\r\n\r\n";
+    let camera = Camera { sdp, ..Camera::default() }.always("OPTIONS", raw(fold));
+    let mut rig = Rig::new(tcp(), camera);
+    for _ in 0..3 {
+        rig.run(secs(65.0));
+        rig.close();
+    }
+    let descriptions: Vec<_> = rig
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Described { tolerated, .. } => Some(tolerated.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!(descriptions.len() > 2, "{}", rig.dialogue());
+    assert!(descriptions[0][0].starts_with("stray-line: line "), "{descriptions:?}");
+    assert!(descriptions[1..].iter().all(Vec::is_empty), "{descriptions:?}");
+    assert_eq!(told(&rig, Quirk::Message), 1);
+    let count = |name| rig.client.quirks().find(|quirk| quirk.0 == name).map(|quirk| quirk.1);
+    assert_eq!(count("stray-line"), Some(descriptions.len() as u64));
+    assert!(count("folded-header").is_some_and(|count| count > 1));
+}
+
+#[test]
+fn a_session_timeout_that_cannot_be_meant_is_60_seconds() {
+    let camera = Camera { session: "12345678;timeout=0", ..Camera::default() };
+    let mut rig = Rig::playing(tcp(), camera);
+    assert_eq!(told(&rig, Quirk::OddSessionTimeout), 1);
+    rig.run(secs(23.0));
+    assert_eq!(rig.dialogue(), "DSSP");
+    rig.run(secs(8.0));
+    assert_eq!(rig.dialogue(), "DSSPO");
 }
 
 #[test]

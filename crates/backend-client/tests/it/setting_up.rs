@@ -319,6 +319,9 @@ fn server_ports_that_were_not_named_are_learnt_and_moved_ones_followed_once() {
     }
     assert_eq!(rig.udp_peers.len(), 3);
     assert_eq!(rig.udp_peers.last().map(|(_, _, rtcp)| rtcp.port()), Some(9301));
+    for quirk in [Quirk::MissingServerPorts, Quirk::MovedServerPorts] {
+        assert_eq!(rig.client.quirk_count(quirk), 1, "{quirk}");
+    }
 }
 
 #[test]

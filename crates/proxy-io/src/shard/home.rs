@@ -248,6 +248,8 @@ impl Shard {
             let sum = |of: fn(&TrackStatus) -> u64| status.tracks.iter().map(of).sum::<u64>();
             let span = self.watches.get(id).map(|watch| watch.audience.log_span());
             let span = span.unwrap_or_default();
+            let quirks: Vec<String> =
+                home.stream.quirks().map(|(name, count)| format!("{name}:{count}")).collect();
             tracing::info!(
                 stream = %home.stream.name(),
                 state = status.state.as_str(),
@@ -265,6 +267,7 @@ impl Shard {
                 playing = status.playing,
                 log_bytes = home.meter.bytes(),
                 log_ms = span.as_millis(),
+                quirks = quirks.join(","),
                 "status"
             );
         }
