@@ -144,8 +144,7 @@ impl<U: Store> Reader<U> {
             }
             _ => self.payload(payload, head),
         };
-        self.stream.end_packet(head.marker);
-        took
+        took.and(self.stream.end_packet(head.marker))
     }
 
     fn payload(&mut self, payload: U::Piece<'_>, head: Head) -> Result<(), DepacketizeError> {

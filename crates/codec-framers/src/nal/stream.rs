@@ -169,27 +169,35 @@ impl<C: NalCodec, U: Store> NalStream<C, U> {
         }
     }
 
-    /// A packet is over.
+    /// A packet is over. The error is that of a unit whose turn came with it.
     #[inline]
-    pub(crate) fn end_packet(&mut self, marker: bool) {
-        while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
-            self.deliver(next);
-        }
+    pub(crate) fn end_packet(&mut self, marker: bool) -> Result<(), DepacketizeError> {
         if self.order.is_some() {
-            return;
+            return self.deliver_due();
         }
         self.markers.packet(marker);
         if !marker {
-            return;
+            return Ok(());
         }
+        let mut ended = Ok(());
         if self.fragmented.is_some() {
             // The end bit is missing, but nothing more comes.
-            let _ = self.end_fragments();
+            ended = self.end_fragments();
         }
         if self.has_picture && !self.markers.lie {
             self.markers.ended = Some(self.assembly.unit().timestamp());
             self.assembly.finish();
         }
+        ended
+    }
+
+    /// The NAL units whose turn has come; the first error of any.
+    fn deliver_due(&mut self) -> Result<(), DepacketizeError> {
+        let mut took = Ok(());
+        while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
+            took = took.and(self.deliver(next));
+        }
+        took
     }
 
     /// A whole NAL unit. `number` is its decoding order number, where there are any; `lost`
@@ -324,7 +332,8 @@ impl<C: NalCodec, U: Store> NalStream<C, U> {
     pub(crate) fn flush(&mut self) {
         self.abandon_fragments();
         while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop_any) {
-            self.deliver(next);
+            // There is no packet that it could be told of.
+            let _ = self.deliver(next);
         }
         self.assembly.flush();
     }
@@ -344,7 +353,7 @@ impl<C: NalCodec, U: Store> NalStream<C, U> {
     }
 
     /// A NAL unit whose turn has come.
-    fn deliver(&mut self, nal: Numbered) {
+    fn deliver(&mut self, nal: Numbered) -> Result<(), DepacketizeError> {
         self.arrive(nal.timestamp, nal.lost);
         // The header of a fragmented one may be in slices of its own.
         let joined = Slices::new(&nal.slices);
@@ -353,20 +362,19 @@ impl<C: NalCodec, U: Store> NalStream<C, U> {
             1 => joined.first_chunk::<1>().map(|[first]| [first, 0]),
             _ => joined.first_chunk::<2>(),
         };
-        let Some(header) = header else { return };
+        let Some(header) = header else { return Ok(()) };
         let body = nal.slices.get(body_at).map(|body| match body_at {
             0 => body.get(C::HEADER..).unwrap_or_default(),
             _ => body,
         });
         let info = self.codec.inspect(header, body.unwrap_or_default());
         if info.foreign {
-            return self.assembly.damage();
+            // The packet that is at hand has nothing to do with it.
+            self.assembly.damage();
+            return Ok(());
         }
         self.begin_nal(info);
-        for slice in nal.slices {
-            // A bound that is passed shows in the unit's absence; the packet is long gone.
-            let _ = self.assembly.push_kept(slice);
-        }
+        nal.slices.into_iter().try_for_each(|slice| self.assembly.push_kept(slice))
     }
 
     /// A NAL unit begins, in the open access unit or, if it cannot belong to it, in a new one.

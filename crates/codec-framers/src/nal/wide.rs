@@ -178,8 +178,7 @@ impl<C: WideCodec> Depacketizer for WideDepacketizer<C> {
         } else {
             Ok(())
         };
-        self.stream.end_packet(packet.marker);
-        took
+        took.and(self.stream.end_packet(packet.marker))
     }
 
     fn poll(&mut self) -> Option<AccessUnit> {

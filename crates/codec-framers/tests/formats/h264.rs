@@ -4,7 +4,8 @@ use crate::common::{
     assert_loss_is_survived, assert_round_trip, depacketize, hex, packetize, video,
 };
 use codec_framers::{
-    AccessUnit, AnyDepacketizer, AnyFramer, Depacketizer, Framer, Limits, Packet, Slices,
+    AccessUnit, AnyDepacketizer, AnyFramer, DepacketizeError, Depacketizer, Framer, Limits, Packet,
+    Slices,
 };
 use proptest::prelude::*;
 use rtp_rtcp::RtpTime;
@@ -136,6 +137,26 @@ fn interleaved_nal_units_come_in_decoding_order() {
             (10000, false, false, own(&["41e005"])),
         ]
     );
+}
+
+#[test]
+fn an_interleaved_unit_above_the_bound_is_told_of() {
+    let (_, format) = video("H264", "packetization-mode=2;sprop-interleaving-depth=1");
+    let limits = Limits { max_unit: 8 };
+    let mut depacketizer = codec_framers::h264::Depacketizer::new(&format, limits);
+    // STAP-B: two slices of one picture that are too much together, then a picture that is not.
+    let packets = [
+        packet("79 0000 0006 658801020304", 0, false),
+        packet("79 0001 0006 654c01020304", 0, false),
+        packet("79 0002 0003 41e001", 3000, false),
+        packet("79 0003 0003 41e002", 6000, false),
+        packet("79 0004 0003 41e003", 9000, false),
+    ];
+    let told: Vec<_> =
+        packets.into_iter().filter_map(|packet| depacketizer.push(packet).err()).collect();
+    assert_eq!(told, [DepacketizeError::UnitTooLarge { limit: 8 }]);
+    let left: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).map(|u| u.timestamp.0).collect();
+    assert_eq!(left, [3000]);
 }
 
 #[test]
