@@ -144,7 +144,8 @@ impl<U: Store> Reader<U> {
             }
             _ => self.payload(payload, head),
         };
-        took.and(self.stream.end_packet(head.marker))
+        let ended = self.stream.end_packet(head.marker);
+        took.and(ended)
     }
 
     fn payload(&mut self, payload: U::Piece<'_>, head: Head) -> Result<(), DepacketizeError> {

@@ -195,7 +195,8 @@ impl<C: NalCodec, U: Store> NalStream<C, U> {
     fn deliver_due(&mut self) -> Result<(), DepacketizeError> {
         let mut took = Ok(());
         while let Some(next) = self.order.as_mut().and_then(OrderQueue::pop) {
-            took = took.and(self.deliver(next));
+            let delivered = self.deliver(next);
+            took = took.and(delivered);
         }
         took
     }

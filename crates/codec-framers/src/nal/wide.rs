@@ -178,7 +178,8 @@ impl<C: WideCodec> Depacketizer for WideDepacketizer<C> {
         } else {
             Ok(())
         };
-        took.and(self.stream.end_packet(packet.marker))
+        let ended = self.stream.end_packet(packet.marker);
+        took.and(ended)
     }
 
     fn poll(&mut self) -> Option<AccessUnit> {
