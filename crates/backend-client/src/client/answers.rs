@@ -128,6 +128,12 @@ impl BackendClient {
         match exchange.purpose {
             Purpose::Teardown => self.left(now, false),
             Purpose::KeepAlive if self.media_flows(now) => {
+                // What granted PLAY may still want no OPTIONS.
+                let method = self.keepalive.method();
+                self.tolerate(Quirk::KeepAliveRefused, || {
+                    format!("{} as a keep-alive was answered 401", method.as_str())
+                });
+                self.keepalive.next_method();
                 self.rearm(now);
                 if let Some(locked) = self.backoff.locked_until() {
                     self.keepalive.postpone(locked);

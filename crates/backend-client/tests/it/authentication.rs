@@ -188,12 +188,28 @@ fn a_keep_alive_with_an_old_nonce_is_authorized_anew() {
 fn a_keep_alive_rejected_while_media_flows_kills_nothing_and_is_not_insisted_on() {
     let camera = Camera::default()
         .once("DESCRIBE", Act::Answer(401, DIGEST))
-        .always("OPTIONS", Act::Answer(401, DIGEST_2));
+        .always("OPTIONS", Act::Answer(401, DIGEST_2))
+        .always("GET_PARAMETER", Act::Answer(401, DIGEST_2));
     let mut rig = rig(camera);
     rig.demand(Demand::Playing);
     rig.run(secs(250.0));
     assert_eq!(rig.losses(), []);
     assert!(rig.requests.len() < 12, "{}", rig.dialogue());
+}
+
+#[test]
+fn a_keep_alive_rejected_while_media_flows_is_sent_as_another_method() {
+    let camera = Camera::default()
+        .once("DESCRIBE", Act::Answer(401, DIGEST))
+        .always("OPTIONS", Act::Answer(401, DIGEST_2));
+    let mut rig = rig(camera);
+    rig.demand(Demand::Playing);
+    rig.run(secs(400.0));
+    assert_eq!((rig.losses(), rig.client.locked_until()), (vec![], None));
+    let of = |method| rig.requests.iter().filter(move |(_, r)| r.method == method);
+    assert!(of("OPTIONS").count() <= 2, "{}", rig.dialogue());
+    let at: Vec<f64> = of("GET_PARAMETER").map(|(at, _)| at.as_secs_f64()).collect();
+    assert!(at.len() >= 11 && at.windows(2).all(|pair| pair[1] - pair[0] < 31.0), "{at:?}");
 }
 
 #[test]
