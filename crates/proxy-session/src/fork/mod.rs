@@ -186,7 +186,7 @@ impl Fork {
             self.end_unit(at, header.payload_type);
         }
         self.outgoing.missing += gap;
-        let kind = self.cutter.payload_types.kind(header.payload_type);
+        let kind = self.cutter.payload_types.kind(packet);
         // The numbers that they name are others here.
         if kind == PacketKind::Repair {
             return;

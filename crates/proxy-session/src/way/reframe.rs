@@ -167,7 +167,7 @@ impl Way for Reframe {
             return;
         }
         let header = *packet.header();
-        match self.payload_types.kind(header.payload_type) {
+        match self.payload_types.kind(&packet) {
             PacketKind::Own => {}
             // Their numbers are not those that readers see.
             PacketKind::Repair => return,
@@ -300,8 +300,28 @@ pub(crate) struct PayloadTypes {
     /// Whether a packet of the track's own payload type has come. Cameras that send under another
     /// number than they announce are understood all the same.
     confirmed: bool,
-    /// The others that are listed, and whether they repair packets by number.
-    others: Vec<(u8, bool)>,
+    /// The others that are listed, and what they are.
+    others: Vec<(u8, Listed)>,
+}
+
+/// What a further payload type of a media section is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Listed {
+    /// It repairs packets by number.
+    Repair,
+    /// It holds packets of other payload types (RFC 2198).
+    Redundancy,
+    Other,
+}
+
+impl Listed {
+    fn of(encoding: &str) -> Self {
+        match encoding {
+            _ if is_repair(encoding) => Self::Repair,
+            _ if encoding.eq_ignore_ascii_case("red") => Self::Redundancy,
+            _ => Self::Other,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -318,21 +338,34 @@ impl PayloadTypes {
     pub(crate) fn of(media: &Media) -> Self {
         let own = media.main_format().payload_type;
         let others = media.formats.iter().filter(|format| format.payload_type != own);
-        let others = others.map(|format| (format.payload_type, is_repair(&format.encoding)));
+        let others = others.map(|format| (format.payload_type, Listed::of(&format.encoding)));
         Self { own, confirmed: false, others: others.collect() }
     }
 
-    pub(crate) fn kind(&mut self, payload_type: u8) -> PacketKind {
+    pub(crate) fn kind(&mut self, packet: &RtpPacket) -> PacketKind {
+        let payload_type = packet.header().payload_type;
         if payload_type == self.own {
             self.confirmed = true;
             return PacketKind::Own;
         }
-        let listed = self.others.iter().find(|(known, _)| *known == payload_type);
-        match listed {
-            Some((_, true)) => PacketKind::Repair,
+        match self.listed(payload_type) {
+            Some(Listed::Repair) => PacketKind::Repair,
+            // Error correction goes by itself in a block without a length.
+            Some(Listed::Redundancy)
+                if packet.payload().first().is_some_and(|&inner| {
+                    inner & 0x80 == 0 && self.listed(inner) == Some(Listed::Repair)
+                }) =>
+            {
+                PacketKind::Repair
+            }
             None if !self.confirmed => PacketKind::Own,
             _ => PacketKind::Other,
         }
+    }
+
+    fn listed(&self, payload_type: u8) -> Option<Listed> {
+        let found = self.others.iter().find(|(known, _)| *known == payload_type);
+        found.map(|(_, listed)| *listed)
     }
 }
 

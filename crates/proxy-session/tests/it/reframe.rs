@@ -271,6 +271,30 @@ fn what_speaks_of_numbers_is_left_out_and_other_payloads_pass() {
 }
 
 #[test]
+fn error_correction_is_left_out_within_redundancy_too() {
+    let sdp = SDP.replace(
+        "RTP/AVP 96\r\na=rtpmap:96 H264/90000",
+        "RTP/AVP 96 97 98\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 ulpfec/90000\r\n\
+         a=rtpmap:98 red/90000",
+    );
+    let mut rig = Rig::described(reframing(), Camera { sdp, ..Camera::default() });
+    rig.play(1);
+    let red = |seq, first: u8| {
+        let packet = Packet { payload: vec![first, 0x41, 0x9a, 1], ..Packet::new(seq, 0) };
+        let mut bytes = packet.bytes().to_vec();
+        bytes[1] = bytes[1] & 0x80 | 98;
+        (VIDEO, Bytes::from(bytes))
+    };
+    let key = (VIDEO, Packet::key(1, 0).bytes().to_vec().into());
+    // The second holds a correction, the third what is corrected, the last an older block first.
+    rig.send_raw(&[key, red(2, 97), red(3, 96), red(4, 0x80 | 97)]);
+    let got = got(&rig, VIDEO);
+    let firsts: Vec<_> = got.iter().map(|packet| packet.payload()[0]).collect();
+    assert_eq!(firsts[1..], [96, 0x80 | 97]);
+    assert!(got.windows(2).all(|pair| pair[0].header().seq.next() == pair[1].header().seq));
+}
+
+#[test]
 fn readers_are_told_that_pictures_may_be_cut() {
     let mut rig = Rig::described(reframing(), Camera::default());
     let ticket = rig.ask(1, proxy_session::Ask::Describe);
