@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyFramer, AnyPacketizer, Continuity, DepacketizeError,
-    Depacketizer, Framer, Limits, LossGate, OnLoss, Packet, Packetizer, Payload, UnitStart,
+    Depacketizer, Framer, Limits, LossGate, OnLoss, Packet, PacketizeError, Packetizer, Payload,
+    UnitStart,
 };
 use rtp_rtcp::{ExtSeq, RtpPacket, RtpTime, Ssrc};
 use sdp::Media;
@@ -134,7 +135,15 @@ impl Reframe {
                 self.missing = self.missing.saturating_add(1);
                 self.status.unreadable += 1;
                 if !std::mem::replace(&mut self.warned.unreadable, true) {
-                    exit.warn(&format!("an access unit is left out, as all such will be: {error}"));
+                    let why = match error {
+                        PacketizeError::TooLarge { .. } => {
+                            "; with packets = \"auto\" readers over TCP get it"
+                        }
+                        _ => "",
+                    };
+                    exit.warn(&format!(
+                        "an access unit is left out, as all such will be: {error}{why}"
+                    ));
                 }
             }
         }

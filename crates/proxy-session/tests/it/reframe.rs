@@ -445,6 +445,21 @@ fn what_cannot_be_cut_goes_out_whole_and_is_told_of_once() {
     assert!(matches!(&told[..], [one] if one.contains("max_udp_payload = 700")), "{told:?}");
 }
 
+#[test]
+fn what_fits_into_no_datagram_is_counted_and_told_of_once() {
+    let sdp = SDP.replace("H264/90000", "X-UNHEARD/90000");
+    let mut rig = Rig::described(reframing(), Camera { sdp, ..Camera::default() });
+    rig.play(1);
+    let of = |seq, bytes| Packet { payload: vec![1; bytes], ..Packet::new(seq, 0) };
+    send_video(&mut rig, &[of(1, 9), of(2, 65_500), of(3, 65_500), of(4, 9)]);
+    let sent = got(&rig, VIDEO);
+    assert_eq!(sent.len(), 2);
+    assert_eq!(sent[1].header().seq.ahead_of(sent[0].header().seq), 3, "what is missing is seen");
+    assert_eq!(status(&rig, VIDEO).malformed, 2);
+    let told = warnings(&rig);
+    assert!(matches!(&told[..], [one] if one.contains("packets = \"auto\"")), "{told:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
