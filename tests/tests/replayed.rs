@@ -221,6 +221,11 @@ fn jpeg_2000_is_made_anew_with_the_same_pictures() {
 }
 
 #[test]
+fn dv_is_made_anew_with_the_same_pictures() {
+    same_in_gstreamer("dv", "rtpdvdepay", PICTURES);
+}
+
+#[test]
 fn raw_video_is_made_anew_with_the_same_pictures() {
     same("raw", What::Frames, PICTURES, 2);
     same_in_gstreamer("raw", "rtpvrawdepay", PICTURES);

@@ -249,6 +249,7 @@ RECORDINGS = {
     "h261": ffmpeg(f"{VIDEO} -c:v h261 -g 12 -b:v 400k", "video 0 RTP/AVP 31\na=rtpmap:31 H261/90000", "-f_strict experimental"),
     "jpeg2000": gst(f"{GST_VIDEO} ! openjpegenc num-resolutions=2 ! image/x-jpc ! rtpj2kpay mtu=1400", "video 0 RTP/AVP 96\na=rtpmap:96 JPEG2000/90000\na=fmtp:96 sampling=YCbCr-4:2:0"),
     "raw": gst("videotestsrc num-buffers=6 pattern=ball ! video/x-raw,format=UYVY,width=96,height=64,framerate=25/1 ! rtpvrawpay mtu=1400", "video 0 RTP/AVP 96\na=rtpmap:96 raw/90000\na=fmtp:96 sampling=YCbCr-4:2:2;width=96;height=64;depth=8;colorimetry=BT601-5"),
+    "dv": gst("videotestsrc num-buffers=3 pattern=ball ! video/x-raw,format=I420,width=720,height=576,framerate=25/1,pixel-aspect-ratio=16/15 ! avenc_dvvideo ! rtpdvpay mtu=1400 ! identity sleep-time=500", "video 0 RTP/AVP 96\na=rtpmap:96 DV/90000\na=fmtp:96 encode=SD-VCR/625-50;audio=none"),
     "av1": ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", av1),
     "eac3": ("audio 0 RTP/AVP 96\na=rtpmap:96 eac3/48000/2", eac3),
     "mpa-robust": ("audio 0 RTP/AVP 96\na=rtpmap:96 mpa-robust/90000", mpa_robust),
