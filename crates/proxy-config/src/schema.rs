@@ -422,7 +422,8 @@ pub const STREAM: &[Key<StreamOptions>] = &[
     key!(
         max_unit,
         size(64 * KIB, GIB),
-        "With packets = \"reframe\": how large a frame may be; larger ones are dropped."
+        "How large a frame may be where packets are made anew; larger ones are dropped, with \
+         \"auto\" for readers over UDP alone."
     ),
     key!(
         start,
