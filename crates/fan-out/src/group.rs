@@ -61,8 +61,8 @@ pub(crate) struct Greeting<A> {
     at: Instant,
     /// The end of the log when it joined.
     joined: u64,
-    /// What is left of it, last one first, and whether it goes to the RTP port.
-    reports: Vec<(TrackId, A, Bytes, bool)>,
+    /// What is left of it, last one first.
+    reports: Vec<(TrackId, A, Bytes)>,
 }
 
 impl<A: Copy> Greeting<A> {
@@ -74,16 +74,12 @@ impl<A: Copy> Greeting<A> {
         joined: u64,
         prologue: Vec<(TrackId, Bytes)>,
     ) -> Self {
-        let address = |track| tracks.iter().find(|&&(of, ..)| of == track).copied();
+        let address = |track| tracks.iter().find(|&&(of, ..)| of == track).map(|&(.., rtcp)| rtcp);
         let reports = prologue
             .into_iter()
             .rev()
             .filter(|(_, report)| !report.is_empty() && report.len() <= MAX_DATAGRAM_BYTES)
-            .filter_map(|(track, report)| Some((address(track)?, report)))
-            .flat_map(|((track, rtp, rtcp), report)| {
-                let knock = wait.contains(track).then(|| (track, rtp, report.clone(), true));
-                knock.into_iter().chain([(track, rtcp, report, false)])
-            })
+            .filter_map(|(track, report)| Some((track, address(track)?, report)))
             .collect();
         Self { key, tracks, wait, bursts: SmallVec::new(), at, joined, reports }
     }

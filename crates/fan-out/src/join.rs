@@ -75,8 +75,7 @@ pub struct Join<A> {
     pub tracks: TrackMask,
     /// Where it begins.
     pub start: Start,
-    /// RTCP compounds of its own, a sender report per track, sent before anything else. Over UDP a
-    /// track that waits for a key unit is sent it to its RTP port as well.
+    /// RTCP compounds of its own, a sender report per track, sent before anything else.
     pub prologue: Vec<(TrackId, Bytes)>,
 }
 

@@ -34,8 +34,7 @@ impl<A: Copy> Group<A> {
     pub(crate) fn offer(&mut self, now: Instant, shared: &mut Shared<'_>) -> Option<Offer> {
         // A reader gets what was published after it joined: it has to be seated before that goes
         // out.
-        let first = self.greetings.front();
-        if let Some((_, _, report, _)) = first.and_then(|first| first.reports.last()) {
+        if let Some((.., report)) = self.greetings.front().and_then(|first| first.reports.last()) {
             let run = Run { packets: 0..1, bytes: 0..report.len(), segment: report.len() };
             return Some(Offer { side: Side::Greeting, count: 1, run });
         }
@@ -175,9 +174,9 @@ impl<A: Copy> Group<A> {
         let offer = self.offered.as_ref()?;
         let (sending, seats) = match offer.side {
             Side::Greeting => {
-                let (_, to, report, knocks) = self.greetings.front()?.reports.last()?;
+                let (_, to, report) = self.greetings.front()?.reports.last()?;
                 let to = std::slice::from_ref(to);
-                return Some(UdpSend { payload: report, segment: None, rtcp: !knocks, to });
+                return Some(UdpSend { payload: report, segment: None, rtcp: true, to });
             }
             Side::Main => {
                 let track = log.get(self.main.place.pos)?.batch.track();
@@ -230,11 +229,9 @@ impl<A: Copy> Group<A> {
         match offer.side {
             Side::Greeting => {
                 let Some(first) = self.greetings.front_mut() else { return };
-                let is_knock = first.reports.pop().is_some_and(|(.., knocks)| knocks);
-                if !is_knock {
-                    let who = [Who { key: first.key, last: None }];
-                    shared.count(&who, (sent, failed), &offer.run, 0);
-                }
+                let who = [Who { key: first.key, last: None }];
+                shared.count(&who, (sent, failed), &offer.run, 0);
+                first.reports.pop();
                 if first.reports.is_empty()
                     && let Some(greeting) = self.greetings.pop_front()
                 {

@@ -1,7 +1,7 @@
 //! What readers get, packet by packet and frame by frame.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use test_camera::Stamp;
@@ -37,6 +37,8 @@ impl Latencies {
     }
 }
 
+/// The packet types of RTCP, as they stand where RTP has its marker and payload type (RFC 5761).
+const RTCP: RangeInclusive<u8> = 192..=223;
 /// Frames before the first one seen that a reader may still be given.
 const EARLIER: u64 = 1_000;
 /// Frames that are counted; no measurement is as long.
@@ -117,6 +119,10 @@ impl Tally {
         else {
             return;
         };
+        // Reports come to this port too while there is no media.
+        if RTCP.contains(&second) {
+            return;
+        }
         self.packets += 1;
         self.bytes += packet.len() as u64;
         let seq = u16::from_be_bytes([s0, s1]);
