@@ -18,9 +18,15 @@ impl Mpv {
         let Some(&[first, _, flags, _]) = payload.first_chunk() else { return Glance::default() };
         let body = skip(payload, if first & EXTENDED == 0 { 4 } else { 8 });
 
-        let sequence = flags & SEQUENCE_HEADER != 0;
+        // GStreamer leaves the header all zeros: then the stream itself tells.
+        let sequence = flags & SEQUENCE_HEADER != 0 || matches!(body, [0, 0, 1, 0xb3, ..]);
         self.has_sequence_headers |= sequence;
-        let intra = flags & 0x07 == INTRA;
+        let intra = match (flags & 0x07, body) {
+            (0, &[0, 0, 1, 0x00, _, kind, ..]) => kind >> 3 & 0x07 == INTRA,
+            // The first picture of a group is one.
+            (0, body) => matches!(body, [0, 0, 1, 0xb8, ..]),
+            (kind, _) => kind == INTRA,
+        };
         let begins = matches!(body, [0, 0, 1, 0x00 | 0xb3 | 0xb8, ..]);
         Glance {
             random_access: sequence || (intra && begins && !self.has_sequence_headers),
@@ -45,6 +51,18 @@ mod tests {
         let extended = codec.look(&hex("04 00 31 00 11111111 000001b3 1234"));
         assert!(extended.random_access && extended.begins);
         assert!(!codec.look(&hex("00 00 1a 00 00000100 12")).random_access);
+    }
+
+    #[test]
+    fn where_the_header_is_all_zeros_the_stream_tells() {
+        let mut codec = Mpv::default();
+        let mut key = |payload: &str| codec.look(&hex(payload)).random_access;
+        assert!(key("00000000 00000100 000f fff8"), "an intra picture");
+        assert!(!key("00000000 00000100 0057 fff8"), "a predicted one");
+        assert!(!key("00000000 00000101 000f fff8"), "a slice");
+        assert!(key("00000000 000001b8 00080040"), "a group");
+        assert!(key("00000000 000001b3 04003013"), "a sequence");
+        assert!(!key("00000000 00000100 000f fff8"), "an intra picture where there are sequences");
     }
 
     #[test]
