@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use codec_framers::{
     AccessUnit, AnyDepacketizer, AnyPacketizer, Continuity, Depacketizer, Limits, Packet,
-    Packetizer, Payload,
+    Packetizer, Payload, Slices,
 };
 use proptest::prelude::ProptestConfig;
 use rtp_rtcp::{ExtSeq, RtpPacket, SeqUnwrapper};
@@ -109,6 +109,33 @@ pub(crate) fn recorded(file: &str) -> Vec<Packet> {
         rest = rest.slice(end..);
         let seq: ExtSeq = unwrapper.unwrap(packet.header().seq);
         packets.push(Packet::from_rtp(&packet, continuity.on_packet(seq)));
+    }
+    packets
+}
+
+/// How many packets an Ogg file of one stream has beyond the elements of units, if these are those
+/// that follow its three headers.
+pub(crate) fn ogg_beyond(file: &[u8], units: &[AccessUnit]) -> Option<usize> {
+    let sent = ogg_packets(file);
+    let found: Vec<_> = units.iter().flat_map(|unit| unit.elements().map(Slices::to_vec)).collect();
+    sent[3..].strip_prefix(found.as_slice()).map(<[_]>::len)
+}
+
+/// The packets of an Ogg file of one stream (RFC 3533).
+fn ogg_packets(mut file: &[u8]) -> Vec<Vec<u8>> {
+    let (mut packets, mut open) = (Vec::new(), Vec::new());
+    while !file.is_empty() {
+        assert_eq!(file[..4], *b"OggS");
+        let (lacing, mut body) = file[27..].split_at(usize::from(file[26]));
+        for &length in lacing {
+            let (part, rest) = body.split_at(usize::from(length));
+            open.extend_from_slice(part);
+            body = rest;
+            if length < 255 {
+                packets.push(std::mem::take(&mut open));
+            }
+        }
+        file = body;
     }
     packets
 }

@@ -3,7 +3,7 @@
 
 use codec_framers::{AccessUnit, Packet, Slices};
 
-use crate::common::{depacketize, fixture, packetize, recorded, video};
+use crate::common::{depacketize, fixture, ogg_beyond, packetize, recorded, video};
 
 /// How the reference is made of units.
 #[derive(Clone, Copy)]
@@ -16,14 +16,16 @@ enum Reference {
     Part,
     /// Frames behind headers of twelve bytes, and one of 32 before all.
     Ivf,
+    /// Packets of an Ogg stream, of which the sender keeps the last two.
+    Ogg,
     /// JFIF images, with other headers.
     Images,
 }
 
-use Reference::{ByteStream, Concatenated, Images, Ivf, Part};
+use Reference::{ByteStream, Concatenated, Images, Ivf, Ogg, Part};
 
 /// Name, encoding and parameters, kind of reference, a letter for each unit: key or not.
-const FIXTURES: [(&str, &str, &str, Reference, &str); 24] = [
+const FIXTURES: [(&str, &str, &str, Reference, &str); 26] = [
     ("h264-ffmpeg", "H264", "packetization-mode=1", ByteStream, "K..K.."),
     ("h264-gst", "H264", "packetization-mode=1", ByteStream, "KKK"),
     ("h265-ffmpeg", "H265", "", ByteStream, "K..K.."),
@@ -32,6 +34,7 @@ const FIXTURES: [(&str, &str, &str, Reference, &str); 24] = [
     ("mpeg4-gst", "MP4V-ES", "", Concatenated, "KKK"),
     ("mpeg1-ffmpeg", "MPV", "", Concatenated, "K..K."),
     ("mpeg2-ffmpeg", "MPV", "", Concatenated, "K..K.."),
+    ("mpeg2-gst", "MPV", "", Concatenated, "K.."),
     ("jpeg-ffmpeg", "JPEG", "", Images, "KKKKKK"),
     ("jpeg-gst", "JPEG", "", Images, "KKK"),
     ("vp8-ffmpeg", "VP8", "", Ivf, "K..K.."),
@@ -48,6 +51,7 @@ const FIXTURES: [(&str, &str, &str, Reference, &str); 24] = [
     ("raw-gst", "RAW", "sampling=YCbCr-4:2:2;width=64;height=48;depth=8", Concatenated, "KKK"),
     ("jpeg2000-gst", "JPEG2000", "", Concatenated, "KKK"),
     ("theora-gst", "THEORA", "", Part, "KKK"),
+    ("theora-ffmpeg", "THEORA", "", Ogg, "K.K"),
 ];
 
 #[test]
@@ -90,12 +94,39 @@ fn assert_reference(name: &str, reference: Reference, units: &[AccessUnit]) {
             }
             assert!(rest.is_empty(), "{name}");
         }
+        Ogg => assert_eq!(ogg_beyond(&file, units), Some(2), "{name}"),
         Images => {
             let (found, sent) = (scans(&all), scans(&file));
             assert_eq!(found.len(), units.len(), "{name}");
             assert!(found == sent, "{name}");
         }
     }
+}
+
+#[test]
+fn frames_of_dv_are_what_the_encoder_made() {
+    let format = video("DV", "encode=SD-VCR/625-50;audio=none");
+    let packets = recorded("../../../../tests/media/replay/dv");
+    let (units, refused) = depacketize(&format, &packets);
+    assert_eq!(refused, 0);
+    assert!(units.iter().all(|unit| unit.complete && unit.lost == 0));
+    let found: Vec<_> =
+        units.iter().map(|unit| format!("{:08x}", adler32(&unit.data().to_vec()))).collect();
+    let sums = String::from_utf8(fixture("dv-gst.ref")).expect("text");
+    assert_eq!(found, sums.lines().collect::<Vec<_>>());
+    let times = units.windows(2).map(|pair| pair[1].timestamp.ahead_of(pair[0].timestamp));
+    assert_eq!(times.collect::<Vec<_>>(), [3600, 3600]);
+    let (again, refused) = depacketize(&format, &packetize(&format, &units, 1000));
+    assert!(refused == 0 && again == units);
+}
+
+/// The checksum of RFC 1950 section 8.2.
+fn adler32(bytes: &[u8]) -> u32 {
+    let (low, high) = bytes.iter().fold((1, 0), |(low, high), &byte| {
+        let low = (low + u32::from(byte)) % 65_521;
+        (low, (high + low) % 65_521)
+    });
+    high << 16 | low
 }
 
 #[test]
