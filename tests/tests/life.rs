@@ -106,6 +106,28 @@ fn wrong_credentials_for_a_backend_are_said_and_not_repeated_until_it_locks() {
     assert!(status >= 500, "{status}");
 }
 
+#[test]
+fn many_streams_with_one_wrong_password_do_not_lock_the_account() {
+    const STREAMS: usize = 30;
+    let auth = Some(Auth::new(AuthScheme::DigestMd5, "admin", "right"));
+    let camera =
+        camera::start(CameraOptions { auth, streams: STREAMS, ..CameraOptions::default() });
+    let mut arguments: Vec<_> = (0..STREAMS)
+        .map(|n| format!("s{n}={}", camera.url(n).replacen("://", "://admin:wrong@", 1)))
+        .collect();
+    arguments.push(format!("good={}", camera.url(0).replacen("://", "://admin:right@", 1)));
+    let proxy = Proxy::start(&arguments);
+    for n in 0..STREAMS {
+        proxy.wait_for_log(SOON, &[&format!("stream=s{n} "), "not available", "password"]);
+    }
+    proxy.wait_for_log(SOON, &["backend described", "stream=good"]);
+    let log = camera.log();
+    let shown = log.iter().filter(|e| e.request().is_some_and(|r| r.authorization.is_some()));
+    // Two, what was under way by then, and the right one.
+    let shown = shown.filter(|e| e.is_request(Method::Describe)).count();
+    assert!((3..=12).contains(&shown), "{shown}\n{}", camera::text(&camera));
+}
+
 fn ffmpeg_copy(url: &str, over: Over) -> Process {
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-loglevel", "error", "-rtsp_transport", over.as_str()]);

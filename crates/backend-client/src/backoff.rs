@@ -136,6 +136,14 @@ impl Backoff {
         }
     }
 
+    /// Credentials are kept back until then, as others had them rejected.
+    pub(crate) fn lock(&mut self, until: Instant) {
+        if let Some(lock) = self.locks.get_mut(self.source) {
+            lock.rejections = lock.rejections.max(REJECTIONS);
+            lock.until = Some(until);
+        }
+    }
+
     /// Until when our credentials are kept from the source.
     pub(crate) fn locked_until(&self) -> Option<Instant> {
         self.locks.get(self.source).and_then(|lock| lock.until)

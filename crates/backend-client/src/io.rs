@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rtsp_proto::StatusCode;
@@ -27,6 +27,12 @@ pub enum Input<'a> {
     Queued,
     /// Its turn has come. Only after `Queued`: the time allowed counts from here.
     Dialling,
+    /// Instead of a connection: the same credentials were rejected as those of other streams. It is
+    /// as if it had happened here, and they are kept back until then.
+    Locked {
+        /// The instant of the next attempt.
+        until: Instant,
+    },
     /// The connection asked for stands.
     Connected {
         /// Our end.

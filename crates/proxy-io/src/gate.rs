@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use crate::accounts::Accounts;
+
 /// Connections to one host that may be under way at one time, all streams together: a recorder
 /// with many channels has a short queue for connections, and drops what does not fit in it.
 pub(crate) const ATTEMPTS_PER_HOST: usize = 16;
@@ -14,6 +16,8 @@ pub(crate) const ATTEMPTS_PER_HOST: usize = 16;
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Gate {
     hosts: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+    /// What they think of our credentials.
+    pub(crate) accounts: Accounts,
 }
 
 /// The right to dial, while it is kept.

@@ -4,6 +4,7 @@
 //! cores. A shard is one thread with a runtime and state of its own: no packet ever waits for a
 //! lock. An acceptor thread reads each connection's first line and hands it to a shard.
 
+mod accounts;
 mod advice;
 mod alarm;
 mod bus;

@@ -8,6 +8,7 @@ use backend_client::{BackendClient, Demand, Input, TrackChoice};
 use fan_out::{Meter, TrackId, TrackMask, WireBatchBuilder};
 use rtp_rtcp::{ClockRate, Now, ReceiverSchedule, RtpTime, Ssrc};
 use rtsp_proto::StatusCode;
+use rtsp_proto::auth::Credentials;
 use sdp::Presentation;
 use time_normalizer::{Timeline, TrackIndex};
 
@@ -164,6 +165,12 @@ impl Stream {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.client.is_finished()
+    }
+
+    /// What the backend is shown, and how often it has rejected it.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(&Credentials, u64)> {
+        Some((self.client.credentials()?, self.client.stats().rejected))
     }
 
     /// Until when the backend, which has refused our credentials, is not asked again.

@@ -123,6 +123,7 @@ impl BackendClient {
             },
         };
         if reason == LostReason::CredentialsRejected {
+            self.stats.rejected += 1;
             self.backoff.on_rejected(now, exchange.purpose, &self.options);
         }
         match exchange.purpose {

@@ -154,6 +154,8 @@ pub struct Stats {
     pub unknown_channel: u64,
     /// Packets dropped because they are neither RTP nor RTCP.
     pub malformed: u64,
+    /// Times that our credentials were rejected.
+    pub rejected: u64,
 }
 
 impl BackendClient {
@@ -228,6 +230,13 @@ impl BackendClient {
                 self.await_turn(now, self.allowance());
             }
             Input::Dialling => {}
+            Input::Locked { until } => {
+                if matches!(self.link, Link::Opening { .. }) {
+                    self.link = Link::Closed;
+                    self.backoff.lock(until);
+                    self.lose(now, LostReason::CredentialsRejected);
+                }
+            }
             Input::Connected { local: _, peer } => self.on_connected(now, peer.ip()),
             Input::ConnectFailed { why } => {
                 if matches!(self.link, Link::Opening { .. }) {
@@ -351,6 +360,14 @@ impl BackendClient {
         self.backoff.locked_until()
     }
 
+    /// What may be shown to the target: our credentials are for the source's host alone, unless
+    /// it is said otherwise.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        let (url, known) = self.options.source(self.backoff.source());
+        let same_host = self.target.host.eq_ignore_ascii_case(&url.host);
+        known.filter(|_| same_host || self.options.credentials_elsewhere)
+    }
+
     /// What became of what arrived.
     pub fn stats(&self) -> Stats {
         self.stats
@@ -422,7 +439,8 @@ impl BackendClient {
     }
 
     fn client_auth(&mut self) -> Option<ClientAuth> {
-        self.credentials().map(|known| ClientAuth::new(known, self.rng.bits()))
+        let known = self.credentials().cloned();
+        known.map(|known| ClientAuth::new(known, self.rng.bits()))
     }
 
     /// When the shell must have said how an attempt went: while readers are held not a moment later
@@ -443,14 +461,6 @@ impl BackendClient {
             Doing::Binding { until } | Doing::Joining { until } => Some(until),
             _ => None,
         }
-    }
-
-    /// What may be shown to the target: our credentials are for the source's host alone, unless
-    /// it is said otherwise.
-    fn credentials(&self) -> Option<Credentials> {
-        let (url, known) = self.options.source(self.backoff.source());
-        let same_host = self.target.host.eq_ignore_ascii_case(&url.host);
-        known.filter(|_| same_host || self.options.credentials_elsewhere).cloned()
     }
 
     fn event(&mut self, event: Event) {

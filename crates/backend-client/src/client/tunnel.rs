@@ -105,6 +105,7 @@ impl BackendClient {
             TunnelAnswer::More => {}
             TunnelAnswer::Again => self.depart_for(now),
             TunnelAnswer::Rejected => {
+                self.stats.rejected += 1;
                 self.backoff.on_rejected(now, Purpose::Describe, &self.options);
                 self.lose(now, LostReason::CredentialsRejected);
             }

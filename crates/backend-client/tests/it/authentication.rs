@@ -81,6 +81,21 @@ fn wrong_credentials_are_shown_twice_and_then_every_five_minutes() {
 }
 
 #[test]
+fn what_others_had_rejected_is_kept_back_until_then_and_tried_once() {
+    let mut camera = Camera::default().always("DESCRIBE", Act::Answer(401, DIGEST));
+    camera.locked = Some(secs(100.0));
+    let mut rig = rig(camera);
+    rig.run(secs(99.0));
+    assert_eq!(rig.dialogue(), "");
+    assert_eq!(rig.losses().len(), 1);
+    assert_eq!(rig.losses()[0].1, LostReason::CredentialsRejected);
+    assert!(rig.losses()[0].2 <= secs(100.0) && rig.losses()[0].2 > secs(99.0));
+    rig.run(secs(200.0));
+    assert_eq!(authorized(&rig).into_iter().filter(|shown| *shown).count(), 1);
+    assert_eq!(rig.client.stats().rejected, 1);
+}
+
+#[test]
 fn what_everybody_may_do_does_not_make_rejected_credentials_right() {
     // DESCRIBE is for everybody, or for us and less than PLAY; TEARDOWN is not asked about.
     for describe in [Act::Obey, Act::Answer(401, DIGEST_STALE)] {

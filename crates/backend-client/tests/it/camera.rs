@@ -90,6 +90,8 @@ pub(crate) struct Camera {
     pub(crate) group: &'static str,
     /// Hosts where it is not.
     pub(crate) absent: Vec<String>,
+    /// Instead of the next connection: its credentials were rejected elsewhere, and rest so long.
+    pub(crate) locked: Option<Duration>,
     /// Says nothing to a connection attempt at all.
     pub(crate) mute: bool,
     /// The shell does not say what became of its ports.
@@ -124,6 +126,7 @@ impl Default for Camera {
             no_post: false,
             group: "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001;ttl=7",
             absent: Vec::new(),
+            locked: None,
             mute: false,
             mute_shell: false,
             delay: Duration::from_millis(5),

@@ -108,6 +108,7 @@ enum Mail {
     Connected,
     PostConnected,
     Refused,
+    Locked(Instant),
 }
 
 pub(crate) fn options(url: &str) -> Options {
@@ -357,6 +358,7 @@ impl Rig {
                     self.handle(Input::PostConnected);
                 }
             }
+            Mail::Locked(until) => self.handle(Input::Locked { until }),
             Mail::Refused => self.handle(Input::ConnectFailed { why: "refused".to_owned() }),
         }
     }
@@ -449,7 +451,11 @@ impl Rig {
                 }
                 let there = self.camera.up && !self.camera.absent.contains(&host);
                 self.connects.push((at, host, port));
-                let answer = if there { Mail::Connected } else { Mail::Refused };
+                let answer = match self.camera.locked.take() {
+                    Some(time) => Mail::Locked(self.now.mono + time),
+                    None if there => Mail::Connected,
+                    None => Mail::Refused,
+                };
                 if !self.camera.mute {
                     self.mail.push_back((self.now.mono + self.camera.delay, answer));
                 }

@@ -7,9 +7,10 @@ mod line;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend_client::{Input, Output};
+use proxy_session::StreamEvent;
 use rtp_rtcp::Now;
 use tokio::task::AbortHandle;
 
@@ -17,6 +18,7 @@ use self::datagrams::TrackSockets;
 use self::dial::Goal;
 use self::line::{Line, Role, Unread};
 use super::Shard;
+use crate::accounts::Account;
 use crate::clock;
 use crate::gate::Entry;
 use crate::multicast::Membership;
@@ -33,6 +35,10 @@ pub(super) struct BackendIo {
     post: Option<Rc<Line>>,
     connecting: Option<Task>,
     connecting_post: Option<Task>,
+    /// Whose credentials the attempt shows, and how many rejections were known when it began.
+    account: Option<(Account, u64)>,
+    /// How long rejected credentials are kept back.
+    pause: Duration,
     udp: HashMap<usize, TrackSockets>,
 }
 
@@ -54,6 +60,8 @@ impl BackendIo {
             post: None,
             connecting: None,
             connecting_post: None,
+            account: None,
+            pause: setup.options.backend.retry_unauthorized,
             udp: HashMap::new(),
         }
     }
@@ -169,11 +177,41 @@ impl Shard {
 
     /// The first connection of an attempt: not all streams of one host at once.
     fn connect(&mut self, now: Now, id: StreamId, goal: Goal, deadline: Duration) {
+        if let Some(until) = self.locked_until(now, id, &goal) {
+            return self.backend_input(now, id, Input::Locked { until });
+        }
         let entry = self.gate.enter(&goal.host);
         if matches!(entry, Entry::Later(_)) {
             self.backend_input(now, id, Input::Queued);
         }
         self.spawn_dial(id, Role::Main, goal, deadline, Some(entry));
+    }
+
+    /// Until when the credentials of an attempt are kept from a host, whichever stream it rejected
+    /// them of.
+    fn locked_until(&mut self, now: Now, id: StreamId, goal: &Goal) -> Option<Instant> {
+        let accounts = &self.gate.accounts;
+        let home = self.homes.get_mut(&id)?;
+        let credentials = home.stream.credentials();
+        home.io.account = credentials
+            .map(|(shown, rejected)| (accounts.of(&goal.host, goal.port, shown), rejected));
+        let (account, _) = home.io.account?;
+        accounts.locked_until(now.mono, account)
+    }
+
+    /// Notes what the backend thinks of the credentials that it was shown.
+    pub(super) fn judge_account(&mut self, now: Now, id: StreamId, event: &StreamEvent) {
+        let accounts = &self.gate.accounts;
+        let Some(home) = self.homes.get_mut(&id) else { return };
+        let Some((account, known)) = &mut home.io.account else { return };
+        let rejected = home.stream.credentials().map_or(*known, |(_, rejected)| rejected);
+        let more = u32::try_from(rejected.saturating_sub(*known)).unwrap_or(u32::MAX);
+        *known = rejected;
+        match event {
+            StreamEvent::Described { .. } => accounts.accepted(*account),
+            _ if more > 0 => accounts.rejected(now.mono, *account, more, home.io.pause),
+            _ => {}
+        }
     }
 
     fn spawn_dial(
@@ -192,9 +230,18 @@ impl Shard {
                     let turn = wait.turn().await;
                     let now = clock::now();
                     let mut this = shard.borrow_mut();
-                    this.backend_input(now, id, Input::Dialling);
+                    // Those before it may have learnt that it is in vain.
+                    let locked = this.locked_until(now, id, &goal);
+                    this.backend_input(
+                        now,
+                        id,
+                        locked.map_or(Input::Dialling, |until| Input::Locked { until }),
+                    );
                     this.drive_home(now, id);
                     this.settle(now);
+                    if locked.is_some() {
+                        return;
+                    }
                     turn
                 }
                 None => None,

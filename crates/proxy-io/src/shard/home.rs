@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend_client::Input;
 use fan_out::{Meter, TrackId};
@@ -32,6 +32,26 @@ pub(super) struct Home {
     pub(super) alarm: Rc<Alarm>,
     /// For streams that were opened on demand.
     pub(super) dynamic: Option<Dynamic>,
+    losses: Losses,
+}
+
+/// What was told of a backend that is not there, so that it is not told with each attempt.
+#[derive(Default)]
+struct Losses {
+    last: Option<(String, Instant)>,
+}
+
+impl Losses {
+    /// Whether this is news: another reason, or the same after a minute.
+    fn is_news(&mut self, now: Instant, why: &str) -> bool {
+        let known = self.last.as_ref().is_some_and(|(told, at)| {
+            told == why && now.saturating_duration_since(*at) < TELL_LOSS_AGAIN
+        });
+        if !known {
+            self.last = Some((why.to_owned(), now));
+        }
+        !known
+    }
 }
 
 impl Shard {
@@ -51,6 +71,7 @@ impl Shard {
             subscribers: Vec::new(),
             alarm: Rc::clone(&alarm),
             dynamic: None,
+            losses: Losses::default(),
         };
         self.homes.insert(id, home);
         if let Some(shard) = self.shared() {
@@ -186,7 +207,17 @@ impl Shard {
                     if let Some(dynamic) = &mut home.dynamic {
                         dynamic.on_event(&event);
                     }
-                    log(home.stream.name(), event);
+                    let is_news = match &event {
+                        StreamEvent::Lost { why, .. } => home.losses.is_news(now.mono, why),
+                        StreamEvent::Described { .. } => {
+                            home.losses = Losses::default();
+                            true
+                        }
+                        _ => true,
+                    };
+                    let name = Arc::clone(home.stream.name());
+                    self.judge_account(now, id, &event);
+                    log(&name, event, is_news);
                 }
                 _ => {}
             }
@@ -280,10 +311,12 @@ impl Shard {
 const LEAST_STEP_TOLD: u64 = 1_000_000_000;
 /// How long a source that is not used may take to be found there.
 const PROBE: Duration = Duration::from_secs(2);
+/// How often it is told that a backend is not there for the same reason still.
+const TELL_LOSS_AGAIN: Duration = Duration::from_secs(60);
 /// The time over which a rate is taken.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
-fn log(stream: &str, event: StreamEvent) {
+fn log(stream: &str, event: StreamEvent, is_news: bool) {
     match event {
         StreamEvent::Described { summary, tolerated } => {
             tracing::info!(%stream, tracks = %summary, "backend described");
@@ -293,7 +326,11 @@ fn log(stream: &str, event: StreamEvent) {
         }
         StreamEvent::Lost { why, retry_in } => {
             let retry = format!("{:.1} s", retry_in.as_secs_f64());
-            tracing::warn!(%stream, %why, next_attempt_in = %retry, "backend not available");
+            if is_news {
+                tracing::warn!(%stream, %why, next_attempt_in = %retry, "backend not available");
+            } else {
+                tracing::debug!(%stream, %why, next_attempt_in = %retry, "backend not available");
+            }
         }
         StreamEvent::Held { readers, at_most } => {
             let at_most = format!("{:.0} s", at_most.as_secs_f64());
@@ -348,5 +385,21 @@ fn log_time(stream: &str, track: Option<TrackId>, event: &TimeEvent) {
             tracing::info!(%stream, track, what = %event, "time");
         }
         _ => tracing::warn!(%stream, track, what = %event, "time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_loss_is_news_once_a_minute() {
+        let (mut losses, now) = (Losses::default(), clock::now().mono);
+        let mut is_news = |second, why| losses.is_news(now + Duration::from_secs(second), why);
+        assert!(is_news(0, "refused"));
+        assert!((1..60).all(|second| !is_news(second, "refused")));
+        assert!(is_news(60, "refused"));
+        assert!(is_news(61, "no answer"));
+        assert!(is_news(62, "refused"));
     }
 }
