@@ -26,6 +26,8 @@ const LEAST: usize = 60;
 const KEYS: usize = 25;
 /// How long a start of anything may take.
 const START: Duration = Duration::from_secs(30);
+/// And the end of a player.
+const END: Duration = Duration::from_secs(10);
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -83,7 +85,11 @@ fn start((program, decodes): Kind, url: &str, over: Over) -> Process {
 /// Ends a player; the checksums of all it got.
 fn finish((program, _): Kind, mut process: Process) -> Sums {
     process.signal(Signal::SIGINT);
-    assert!(process.wait(START).is_some(), "{program:?} does not end: {process:?}");
+    // gst-launch now and then waits for itself for ever as it ends; what it got it has told by then.
+    if process.wait(END).is_none() {
+        process.signal(Signal::SIGKILL);
+        assert!(process.wait(END).is_some(), "{program:?} does not end: {process:?}");
+    }
     let _ended = process.stdout().wait_for(START, |_| false);
     match program {
         Program::Ffmpeg => {
