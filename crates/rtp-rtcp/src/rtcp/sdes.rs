@@ -23,7 +23,8 @@ impl<'a> Sdes<'a> {
 
     /// The canonical name of `ssrc`.
     pub fn cname(&self, ssrc: Ssrc) -> Option<&'a [u8]> {
-        self.chunks().find(|chunk| chunk.ssrc == ssrc)?.cname()
+        // Some chunk of it: another may say something else of the same source.
+        self.chunks().filter(|chunk| chunk.ssrc == ssrc).find_map(|chunk| chunk.cname())
     }
 
     /// `None` if the chunks are not `count` whole ones.

@@ -109,6 +109,15 @@ fn items_of_several_sources_are_told_apart() {
 }
 
 #[test]
+fn the_name_of_a_source_is_found_in_whichever_of_its_chunks_it_stands() {
+    let bytes = [0x82, 202, 0, 4, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 7, 1, 1, b'a', 0];
+    let packets: Vec<_> = parse_compound(&bytes).unwrap().collect();
+    let [RtcpPacket::SourceDescription(sdes)] = &packets[..] else { panic!("{packets:?}") };
+    assert_eq!(sdes.cname(Ssrc(7)), Some(&b"a"[..]));
+    assert_eq!(sdes.cname(Ssrc(8)), None);
+}
+
+#[test]
 fn a_description_without_its_last_end_mark_is_forgiven() {
     let bytes = [0x81, 202, 0, 2, 0, 0, 0, 1, 1, 2, b'a', b'b'];
     let packets = parse(&bytes);
