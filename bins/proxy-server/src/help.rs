@@ -12,7 +12,7 @@ Pulls RTSP cameras once and serves them to any number of readers.
 Usage: proxy-server [OPTION]... [[NAME=]URL]...
        proxy-server check FILE
 
-A URL is rtsp://[USER:PASS@]HOST[:PORT]/PATH. It is served as
+A URL is rtsp[s]://[USER:PASS@]HOST[:PORT]/PATH. It is served as
 rtsp://THIS-HOST:8554/proxyStream; several become proxyStream-1, proxyStream-2
 and so on, and NAME=URL names one. Without any, and without --config, a built-in
 test camera is served as `demo`. `check` says whether a configuration file is
