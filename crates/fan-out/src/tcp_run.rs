@@ -14,8 +14,8 @@ use crate::track::{TrackId, TrackMask};
 /// The most readers that one [`TcpSend`] goes to.
 pub const MAX_ALIKE: usize = 128;
 /// The bytes that one [`TcpSend`] comes to for all its readers together, above which it goes to no
-/// more than [`FEW_ALIKE`]: about what a core writes in half a millisecond.
-pub const MAX_ALIKE_BYTES: usize = 1 << 20;
+/// more than [`FEW_ALIKE`]: about what a core writes in a millisecond.
+pub const MAX_ALIKE_BYTES: usize = 2 << 20;
 /// The readers that one [`TcpSend`] goes to however much they get.
 pub const FEW_ALIKE: usize = 16;
 

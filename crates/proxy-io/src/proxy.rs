@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::LocalOptions;
+
 use crate::advice;
 use crate::bus::{Bus, Message};
 use crate::clock;
@@ -210,23 +212,32 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Future<Output = io::Result<()>>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(MAX_LOOKUPS)
-        .build()
-        .map_err(StartError::Thread)?;
     let label = name.to_owned();
-    std::thread::Builder::new()
+    // The runtime never leaves its thread, so that its tasks share things without locks.
+    let (tell, built) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let local = tokio::task::LocalSet::new();
-            if let Err(error) = local.block_on(&runtime, async { main().await }) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .max_blocking_threads(MAX_LOOKUPS)
+                .build_local(LocalOptions::default());
+            let (runtime, result) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Who started it waits for this.
+            let _gone = tell.send(result);
+            let Some(runtime) = runtime else { return };
+            if let Err(error) = runtime.block_on(async { main().await }) {
                 tracing::error!(thread = label, %error, "a thread ended");
             }
             // A name that is being looked up must not hold up the end.
-            drop(local);
             runtime.shutdown_background();
         })
-        .map_err(StartError::Thread)
+        .map_err(StartError::Thread)?;
+    let ended = |_| Err(io::Error::other("it ended before it began"));
+    built.recv().unwrap_or_else(ended).map_err(StartError::Thread)?;
+    Ok(thread)
 }

@@ -23,7 +23,7 @@ use crate::udp_tx::SendOutcome;
 /// How long readers are written to before backends and other tasks get their turn.
 const BUDGET: Duration = Duration::from_micros(500);
 /// Readers between two looks at the clock.
-const LOOK: u32 = 16;
+const LOOK: usize = 16;
 /// Bytes that one reader is written in its turn, if it takes so many: what a reader that joins
 /// catches up on is more, and others have their turns in between.
 const TURN_BYTES: usize = 256 * 1024;
@@ -87,22 +87,23 @@ pub(super) async fn run(shard: Shared) {
 /// One step's time.
 struct Budget {
     until: Instant,
-    looked: u32,
+    /// Sends since the last look at the clock.
+    unseen: usize,
+    is_spent: bool,
 }
 
 impl Budget {
     fn new() -> Self {
-        Self { until: clock::mono() + BUDGET, looked: 0 }
+        Self { until: clock::mono() + BUDGET, unseen: 0, is_spent: false }
     }
 
-    /// Whether so many more sends were too many.
-    fn spend(&mut self, sends: u32) -> bool {
-        self.looked += sends;
-        if self.looked < LOOK {
-            return false;
+    /// So many more sends were made.
+    fn spend(&mut self, sends: usize) {
+        self.unseen += sends;
+        if self.unseen >= LOOK {
+            self.unseen = 0;
+            self.is_spent = clock::mono() >= self.until;
         }
-        self.looked = 0;
-        clock::mono() >= self.until
     }
 }
 
@@ -155,7 +156,10 @@ impl Shard {
                 watch.audience.limit_segments(group, 1);
             }
             while let Some(send) = watch.audience.udp_next(now.mono, group) {
-                let offered = u32::try_from(send.to.len()).unwrap_or(u32::MAX);
+                if budget.is_spent {
+                    return false;
+                }
+                let offered = send.to.len();
                 let rtcp = send.rtcp;
                 let outcome = sockets.send(group, send.payload, send.segment, rtcp, send.to);
                 match outcome {
@@ -176,9 +180,7 @@ impl Shard {
                         break;
                     }
                 }
-                if budget.spend(offered) {
-                    return false;
-                }
+                budget.spend(offered);
             }
         }
         let Round::Queued { after: mut place, mut again } = watch.round else { return true };
@@ -186,6 +188,8 @@ impl Shard {
             let Watch { audience, seats, .. } = watch;
             let step = match audience.tcp_next(now.mono, place) {
                 TcpNext::Done => return true,
+                // Asked only now: who is done needs no further turn.
+                _ if budget.is_spent => return false,
                 TcpNext::Single(key) => Step::of(key),
                 TcpNext::Alike(send) => Step::write(now, seats, &send, server, &mut pump.many),
             };
@@ -207,9 +211,7 @@ impl Shard {
             }
             place = step.to.last().map(|(key, _)| *key);
             watch.round = Round::Queued { after: place, again };
-            if budget.spend(u32::try_from(step.to.len()).unwrap_or(u32::MAX)) {
-                return false;
-            }
+            budget.spend(step.to.len());
         }
     }
 
