@@ -48,6 +48,7 @@ mod random;
 mod rtcp;
 mod rtsp;
 mod sdp;
+mod segments;
 mod session;
 mod shared;
 mod tls;

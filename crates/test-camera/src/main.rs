@@ -99,6 +99,7 @@ impl Arguments {
                 "--port" => port = parsed(&word, &value()?)?,
                 "--streams" => options.streams = parsed(&word, &value()?)?,
                 "--pace" => options.pace = pace(&value()?)?,
+                "--segmented" => options.segmented = true,
                 "--source" => options.source = source(&value()?)?,
                 "--pictures" => options.pictures = Some(value()?.into()),
                 "--replay" => options.replay = Some(value()?.into()),
@@ -218,6 +219,8 @@ Usage: test-camera [OPTIONS]
                          beside it that ends with .sdp describes them
   --no-audio             picture only
   --pace PACE            burst, line:MBIT or spread: how a frame's packets are sent [spread]
+  --segmented            UDP packets of one size that are due at once leave in one segmented
+                         message (GSO): a receiver with GRO gets them joined on loopback
   --start WHERE          now, keyframe or beginning: where a session starts [now]
   --age SECONDS          how long the content has been running at the start [0]
   --stagger              spread the streams' key frames over the key frame interval

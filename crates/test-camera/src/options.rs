@@ -29,6 +29,11 @@ pub struct CameraOptions {
     pub audio: bool,
     /// How the packets of a frame are laid out in time.
     pub pace: Pace,
+    /// Whether a track's packets over UDP that are due at the same moment leave in segmented
+    /// messages (`UDP_SEGMENT`), where they are of one size: on loopback a receiver with `UDP_GRO`
+    /// gets them joined, as behind a network card that joins what it receives, any other the same
+    /// datagrams as ever. Where the kernel refuses such messages they leave one by one.
+    pub segmented: bool,
     /// Where a session that starts to play finds itself.
     pub start: Start,
     /// How long the content has been running already when it begins: the clip then starts this far
@@ -69,6 +74,7 @@ impl Default for CameraOptions {
             replay: None,
             audio: true,
             pace: Pace::Spread,
+            segmented: false,
             start: Start::Now,
             age: Duration::ZERO,
             stagger: false,

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -17,6 +18,7 @@ use crate::media::{Payload, Stamp};
 use crate::options::Pace;
 use crate::rtcp::{self, SenderReport};
 use crate::sdp;
+use crate::segments::{self, Run};
 use crate::session::{Destination, Outlet, Session, Zero};
 use crate::shared::Shared;
 
@@ -58,6 +60,7 @@ pub(crate) fn run(shared: &Shared, commands: &Receiver<Command>) {
         packet: Vec::new(),
         frames: Vec::new(),
         framed: 0,
+        run: Run::default(),
     };
     let mut housekeeping = clock::now();
     while !shared.is_stopping() {
@@ -89,6 +92,8 @@ struct Pacer<'a> {
     frames: Vec<u8>,
     /// How many they are.
     framed: u64,
+    /// UDP packets that go to one address together.
+    run: Run,
 }
 
 impl Pacer<'_> {
@@ -260,10 +265,15 @@ impl Pacer<'_> {
         self.packet = packet;
     }
 
-    /// Sends a UDP packet, or adds an interleaved one to `frames`.
+    /// Sends a UDP packet, or adds it to `run`, or an interleaved one to `frames`.
     fn transmit(&mut self, to: Destination, packet: &[u8], control: bool, faults: &Faults) {
         match to {
             Destination::Udp { .. } if faults.udp_silent => {}
+            Destination::Udp { address, rtp, .. } if !control && self.shared.options.segmented => {
+                let send = segments::over(&self.shared.sockets.rtp);
+                let lost = self.run.add(SocketAddr::new(address, rtp), packet, send);
+                self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            }
             Destination::Udp { address, rtp, rtcp } => {
                 let sockets = &self.shared.sockets;
                 let sent = if control {
@@ -285,9 +295,11 @@ impl Pacer<'_> {
         }
     }
 
-    /// Sends the interleaved packets that were gathered. A socket that is full for long loses them,
-    /// as a camera's would; a closed one is noticed by the thread that reads it.
+    /// Sends the packets that were gathered. A socket that is full, with interleaved ones for long,
+    /// loses them, as a camera's would; a closed one is noticed by the thread that reads it.
     fn deliver(&mut self, session: &Session) {
+        let lost = self.run.flush(segments::over(&self.shared.sockets.rtp));
+        self.shared.lost.fetch_add(lost, Ordering::Relaxed);
         if self.framed > 0 && session.link.send(&self.frames) == Taken::Dropped {
             self.shared.lost.fetch_add(self.framed, Ordering::Relaxed);
         }

@@ -114,6 +114,10 @@ impl Stage {
         command.args(["--no-audio", "--until-eof", "--start", "beginning"]);
         command.args(["--source", &case.source.option(), "--pace", &case.pace]);
         command.args(["--streams", &case.offered().to_string()]);
+        if case.pace == "burst" {
+            // A burst that crossed a network card comes joined.
+            command.arg("--segmented");
+        }
         let mut camera = Process::start("test-camera", &mut command, None)?;
         let urls = self.urls(&mut camera, case.offered())?;
         Ok((camera, urls))
