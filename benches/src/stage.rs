@@ -116,13 +116,13 @@ impl Stage {
         let mut served = Served::default();
         let mut place = None;
         loop {
-            let (last, count, bytes) = match self.audience.tcp_next(now, place) {
+            let (alone, after, count, bytes) = match self.audience.tcp_next(now, place) {
                 TcpNext::Done => return served,
-                TcpNext::Single(key) => (Some(key), 0, 0),
-                TcpNext::Alike(send) => (send.to.last().copied(), send.to.len(), send.bytes),
+                TcpNext::Single(key) => (Some(key), key.into(), 0, 0),
+                TcpNext::Alike(send) => (None, send.place, send.to.len(), send.bytes),
             };
-            place = last;
-            if let (Some(key), 0) = (last, count) {
+            place = Some(after);
+            if let Some(key) = alone {
                 self.serve_one(now, key, &mut served);
                 continue;
             }

@@ -19,6 +19,7 @@ use crate::limits::FanOutLimits;
 use crate::log::{Log, Newest};
 use crate::pieces::CatchUp;
 use crate::reader::{Context, TcpReader, framed, unusual};
+use crate::rows::Rows;
 use crate::tcp_run::Alike;
 use crate::track::{TrackId, TrackMask};
 use crate::udp::Shared;
@@ -61,6 +62,7 @@ pub struct Audience<A> {
     pub(crate) groups: Vec<Group<A>>,
     pub(crate) events: Events,
     pub(crate) alike: Alike,
+    pub(crate) rows: Rows,
     /// What is made for UDP readers that catch up; empty while there is none.
     pub(crate) scratch: Vec<u8>,
     /// When stalls and lag are looked at next; none while there is nobody to look at.
@@ -99,6 +101,7 @@ impl<A: Copy> Audience<A> {
             groups: Vec::new(),
             events: Events::default(),
             alike: Alike::default(),
+            rows: Rows::default(),
             scratch: Vec::new(),
             tick: None,
             tcp: 0,
@@ -109,6 +112,7 @@ impl<A: Copy> Audience<A> {
     /// The tracks with key frames have changed with the backend's description.
     pub fn set_tracks(&mut self, video: TrackMask) {
         self.video = video;
+        self.dissolve_rows();
         for (_, slot) in &mut self.slots {
             if let Reader::Tcp(reader) = &mut slot.reader {
                 reader.set_video(video);
@@ -138,6 +142,7 @@ impl<A: Copy> Audience<A> {
     /// The backend paused: the log holds nothing any more, so nobody is ever shown an old
     /// picture; every reader goes on with what is published next, video with a key unit.
     pub fn clear(&mut self) {
+        self.dissolve_rows();
         self.log.clear();
         for (_, slot) in &mut self.slots {
             if let Reader::Tcp(reader) = &mut slot.reader {
@@ -233,6 +238,7 @@ impl<A: Copy> Audience<A> {
                 Reader::Udp { group, is_cut: false }
             }
         };
+        self.rows.set_alone(key, matches!(reader, Reader::Tcp(_)));
         self.slots.insert(Slot { generation: key.generation, reader });
         self.joined = self.joined.wrapping_add(1);
         Ok(key)
@@ -312,9 +318,13 @@ impl<A: Copy> Audience<A> {
     /// Removes a reader. What its [`Egress`](crate::Egress) still holds belongs to its connection.
     pub fn leave(&mut self, key: ReaderKey) -> Option<ReaderStats> {
         self.slot(key)?;
+        self.step_out(key);
         let slot = self.slots.try_remove(key.index as usize)?;
         match slot.reader {
-            Reader::Tcp(_) => self.tcp -= 1,
+            Reader::Tcp(_) => {
+                self.tcp -= 1;
+                self.rows.set_alone(key, false);
+            }
             Reader::Udp { group, .. } => {
                 if let Some(group) = self.groups.get_mut(group) {
                     group.leave(key, self.datagrams.as_deref().unwrap_or(&self.log));
@@ -346,16 +356,29 @@ impl<A: Copy> Audience<A> {
     }
 
     /// A reader's counters.
-    pub fn stats(&self, key: ReaderKey) -> Option<&ReaderStats> {
-        self.slot(key)?;
-        self.stats.get(key.index as usize)
+    pub fn stats(&self, key: ReaderKey) -> Option<ReaderStats> {
+        let mut stats = *self.stats.get(key.index as usize)?;
+        if let Reader::Tcp(reader) = &self.slot(key)?.reader {
+            self.rows.seen(key, reader, &mut stats);
+        }
+        Some(stats)
     }
 
     /// How far behind a TCP reader is; `None` for any other.
     pub fn lag(&self, now: Instant, key: ReaderKey) -> Option<Lag> {
         match &self.slot(key)?.reader {
-            Reader::Tcp(reader) => Some(reader.lag(now, &self.log)),
+            Reader::Tcp(reader) => Some(self.lag_of(now, key, reader)),
             Reader::Udp { .. } => None,
+        }
+    }
+
+    fn lag_of(&self, now: Instant, key: ReaderKey, reader: &TcpReader) -> Lag {
+        match reader.row {
+            None => reader.lag(now, &self.log),
+            Some(_) => {
+                let seen = self.rows.seen(key, reader, &mut ReaderStats::default());
+                seen.lag(now, &self.log)
+            }
         }
     }
 
@@ -364,8 +387,8 @@ impl<A: Copy> Audience<A> {
     pub fn lagging(&self, now: Instant) -> impl Iterator<Item = (ReaderKey, Lag)> {
         self.slots.iter().filter_map(move |(index, slot)| {
             let Reader::Tcp(reader) = &slot.reader else { return None };
-            let lag = reader.lag(now, &self.log);
             let key = ReaderKey::new(index, slot.generation);
+            let lag = self.lag_of(now, key, reader);
             (!reader.is_cut() && lag.age >= self.limits.burst_grace).then_some((key, lag))
         })
     }
@@ -412,12 +435,16 @@ impl<A: Copy> Audience<A> {
             return;
         }
         self.evict(now);
+        self.dissolve_late_rows();
         let mut is_behind = false;
         for (index, slot) in &mut self.slots {
             let (Reader::Tcp(reader), Some(stats)) = (&mut slot.reader, self.stats.get_mut(index))
             else {
                 continue;
             };
+            if reader.row.is_some() {
+                continue;
+            }
             let mut cx = Context {
                 now,
                 key: ReaderKey::new(index, slot.generation),
@@ -474,7 +501,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_costs_less_than_300_bytes() {
-        assert!(size_of::<Slot>() + size_of::<ReaderStats>() < 300);
+    fn a_reader_costs_less_than_320_bytes() {
+        assert!(size_of::<Slot>() + size_of::<ReaderStats>() < 320);
     }
 }

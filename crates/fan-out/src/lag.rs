@@ -64,7 +64,7 @@ impl TcpReader {
     }
 
     /// How long the next frame has waited for it.
-    fn age(&self, now: Instant, log: &Log) -> Duration {
+    pub(crate) fn age(&self, now: Instant, log: &Log) -> Duration {
         let pos = self.next_pos();
         let oldest = match log.get(pos) {
             Some(entry) => entry.since,

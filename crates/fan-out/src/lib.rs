@@ -45,6 +45,7 @@ mod log;
 mod meter;
 mod pieces;
 mod reader;
+mod rows;
 mod seats;
 mod sending;
 mod tcp;
@@ -64,6 +65,6 @@ pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, Ud
 pub use limits::FanOutLimits;
 pub use meter::Meter;
 pub use tcp::MAX_SCRATCH_BYTES;
-pub use tcp_run::{FEW_ALIKE, MAX_ALIKE, MAX_ALIKE_BYTES, TcpNext, TcpSend};
+pub use tcp_run::{FEW_ALIKE, MAX_ALIKE, MAX_ALIKE_BYTES, TcpNext, TcpPlace, TcpSend};
 pub use track::{MAX_TRACKS, TrackId, TrackMask};
 pub use udp::{MAX_DESTINATIONS, UdpSend};

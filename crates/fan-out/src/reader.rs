@@ -33,7 +33,7 @@ use crate::{Egress, ReaderKey};
 pub(crate) type Channels = Box<[(TrackId, u8, u8)]>;
 
 /// See the module's description. A cursor always stands on a frame border.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TcpReader {
     pub(crate) cursor: Place,
     pub(crate) mask: TrackMask,
@@ -73,6 +73,8 @@ pub(crate) struct TcpReader {
     pub(crate) is_cut: bool,
     /// Whether a padding packet goes before the next frame.
     pub(crate) pads: bool,
+    /// The row it is in, which knows better where it is and what it was sent.
+    pub(crate) row: Option<u16>,
 }
 
 /// What a reader is judged against: everything of the audience but its readers.
@@ -124,6 +126,7 @@ impl TcpReader {
             is_stuck: false,
             is_cut: false,
             pads: false,
+            row: None,
         }
     }
 

@@ -91,16 +91,21 @@ impl<A: Copy> Audience<A> {
     /// Tells how many bytes the kernel holds unsent or unacknowledged for a TCP reader (Linux:
     /// `SIOCOUTQ`); they count as lag until the next call.
     pub fn note_kernel_bytes(&mut self, key: ReaderKey, bytes: u32) {
+        if bytes > 0 {
+            self.step_out(key);
+        }
         if let Some(Reader::Tcp(reader)) = self.slot_mut(key).map(|slot| &mut slot.reader) {
             reader.kernel = bytes;
         }
     }
 
+    /// A reader, by itself.
     pub(crate) fn tcp_reader(
         &mut self,
         now: Instant,
         key: ReaderKey,
     ) -> Option<(&mut TcpReader, Context<'_>)> {
+        self.step_out(key);
         let slot = self
             .slots
             .get_mut(key.index as usize)

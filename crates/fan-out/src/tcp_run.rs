@@ -7,8 +7,10 @@ use smallvec::SmallVec;
 
 use crate::audience::{Audience, Reader, ReaderKey};
 use crate::egress::MAX_SLICES;
+use crate::limits::FanOutLimits;
 use crate::log::{Amount, Log, Place};
 use crate::reader::{Context, TcpReader};
+use crate::rows::Sent;
 use crate::track::{TrackId, TrackMask};
 
 /// The most readers that one [`TcpSend`] goes to.
@@ -38,41 +40,108 @@ pub struct TcpSend<'a> {
     pub slices: SmallVec<[IoSlice<'a>; MAX_SLICES]>,
     /// The bytes of all slices.
     pub bytes: usize,
-    /// The readers, in the order of their keys, at most [`MAX_ALIKE`], and fewer where they get
-    /// much.
+    /// The readers, at most [`MAX_ALIKE`], and fewer where they get much.
     ///
     /// To one whose egress has something pending this must not be written: that goes first, so
     /// that it is to be served by itself.
     pub to: &'a [ReaderKey],
+    /// Who comes next, for [`Audience::tcp_next`].
+    pub place: TcpPlace,
+}
+
+/// How far a round over the readers of an audience has got: those in step come first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpPlace(Turn);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    Row(usize),
+    Reader(usize),
+}
+
+/// After a reader that was served by itself.
+impl From<ReaderKey> for TcpPlace {
+    fn from(key: ReaderKey) -> Self {
+        Self(Turn::Reader(key.index()))
+    }
 }
 
 /// The last [`TcpSend`], as far as it concerns readers.
 #[derive(Debug, Default)]
 pub(crate) struct Alike {
+    /// Those that it went to; empty if it went to a row.
     to: SmallVec<[ReaderKey; MAX_ALIKE]>,
+    row: Option<usize>,
     from: Place,
     /// The position behind it.
     end: u64,
-    packets: u64,
-    octets: u64,
+    sent: Sent,
     media: Amount,
     /// The last number of each track in it.
     last: SmallVec<[(TrackId, u64); 2]>,
 }
+
+/// The bytes that readers get together.
+type Offer<'l> = (SmallVec<[IoSlice<'l>; MAX_SLICES]>, usize);
 
 impl<A: Copy> Audience<A> {
     /// The TCP readers after `after`, or the first ones, that have something to get: as many as
     /// get the same bytes. Those that have nothing to get are passed over.
     ///
     /// Decides about shedding and jumps, as [`Audience::slices`] does.
-    pub fn tcp_next(&mut self, now: Instant, after: Option<ReaderKey>) -> TcpNext<'_> {
-        let Self { limits, video, log, slots, stats, events, alike, .. } = self;
-        alike.to.clear();
+    pub fn tcp_next(&mut self, now: Instant, after: Option<TcpPlace>) -> TcpNext<'_> {
+        let (row, reader) = match after {
+            None => (0, 0),
+            Some(TcpPlace(Turn::Row(number))) => (number, 0),
+            Some(TcpPlace(Turn::Reader(index))) => (usize::MAX, index + 1),
+        };
+        match self.row_with_more(now, row) {
+            Some(number) => self.next_in_row(number),
+            None => self.next_alone(now, reader),
+        }
+    }
+
+    /// The next row whose readers have something to get.
+    fn row_with_more(&mut self, now: Instant, from: usize) -> Option<usize> {
+        let Self { limits, log, slots, stats, rows, .. } = self;
+        for number in from..rows.end() {
+            let Some(row) = rows.get_mut(number) else { continue };
+            let is_split = row.is_split();
+            let Some(at) = row.at_mut() else { continue };
+            if !is_split {
+                at.pass_others(log);
+            }
+            if !at.is_in_order(now, log, limits) {
+                rows.dissolve(number, slots, stats);
+            } else if !at.is_idle(log) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn next_in_row(&mut self, number: usize) -> TcpNext<'_> {
+        let Self { limits, log, rows, alike, .. } = self;
+        let Some(row) = rows.get(number) else { return TcpNext::Done };
+        let (members, Some(at), until) = row.waiting() else { return TcpNext::Done };
+        alike.begin(SmallVec::new(), Some(number), at.cursor);
+        let (slices, bytes) = alike.offer(log, limits, at, until);
+        let to = members.get(..most(bytes)).unwrap_or(members);
+        let place = TcpPlace(Turn::Row(number));
+        TcpNext::Alike(TcpSend { slices, bytes, to, place })
+    }
+
+    /// The next of those that are in no row.
+    fn next_alone(&mut self, now: Instant, mut from: usize) -> TcpNext<'_> {
+        let Self { limits, video, log, slots, stats, events, alike, rows, .. } = self;
+        let mut to: SmallVec<[ReaderKey; MAX_ALIKE]> = SmallVec::new();
         let mut common: Option<(Place, TrackMask)> = None;
-        let mut most = MAX_ALIKE;
-        let from = after.map_or(0, |key| key.index as usize + 1);
-        for (index, stats) in stats.iter_mut().enumerate().skip(from) {
-            let Some(slot) = slots.get_mut(index) else { continue };
+        let mut at_most = MAX_ALIKE;
+        while let Some(index) = rows.next_alone(from) {
+            from = index + 1;
+            let (Some(slot), Some(stats)) = (slots.get_mut(index), stats.get_mut(index)) else {
+                continue;
+            };
             let Reader::Tcp(reader) = &mut slot.reader else { continue };
             let key = ReaderKey::new(index, slot.generation);
             let video = *video;
@@ -84,7 +153,7 @@ impl<A: Copy> Audience<A> {
             }
             let place = (reader.cursor, reader.mask);
             if !reader.is_plain() || common.is_some_and(|common| common != place) {
-                if alike.to.is_empty() {
+                if to.is_empty() {
                     return TcpNext::Single(key);
                 }
                 break;
@@ -92,67 +161,110 @@ impl<A: Copy> Audience<A> {
             if common.is_none() {
                 common = Some(place);
                 let pieces = reader.pieces(log, limits).take(MAX_SLICES);
-                let bytes: usize = pieces.map(|piece| piece.octets()).sum();
-                most = (MAX_ALIKE_BYTES / bytes.max(1)).clamp(FEW_ALIKE, MAX_ALIKE);
+                at_most = most(pieces.map(|piece| piece.octets()).sum());
             }
-            alike.to.push(key);
-            if alike.to.len() == most {
+            to.push(key);
+            if to.len() == at_most {
                 break;
             }
         }
-        let Some(&first) = alike.to.first() else { return TcpNext::Done };
-        let slot = slots.get(first.index as usize);
+        let (Some(&first), Some(&last)) = (to.first(), to.last()) else { return TcpNext::Done };
+        let slot = slots.get(first.index());
         let Some(Reader::Tcp(reader)) = slot.map(|slot| &slot.reader) else {
             return TcpNext::Single(first);
         };
-        let mut slices = SmallVec::new();
-        alike.begin(reader.cursor);
-        let mut bytes = 0;
-        let mut pieces = reader.pieces(log, limits);
-        for piece in pieces.by_ref().take(MAX_SLICES) {
-            let batch = &piece.entry.batch;
-            let framed = batch.interleaved();
-            log.count_framed(piece.entry);
-            let rest = framed.get(batch.framed_start(piece.from as usize)..).unwrap_or_default();
-            bytes += rest.len();
-            slices.push(IoSlice::new(rest));
-            alike.add(&piece);
-        }
-        // Behind what the readers do not want, too.
-        alike.end = pieces.cursor.pos;
-        TcpNext::Alike(TcpSend { slices, bytes, to: &alike.to })
+        alike.begin(to, None, reader.cursor);
+        let (slices, bytes) = alike.offer(log, limits, reader, None);
+        let place = TcpPlace::from(last);
+        TcpNext::Alike(TcpSend { slices, bytes, to: &alike.to, place })
     }
 
     /// What became of the last [`TcpSend`]: `took` says of each of its readers, in their order,
     /// whether its socket took all. Of those that took less tell [`Audience::consume`]. Says
     /// whether the readers that took all may have more to get: then serve each by itself.
     pub fn tcp_sent(&mut self, now: Instant, took: &[bool]) -> bool {
-        let Self { log, slots, stats, alike, .. } = self;
+        if let Some(number) = self.alike.row {
+            self.sent_to_row(now, number, took);
+            return false;
+        }
+        let Self { log, slots, stats, alike, rows, .. } = self;
         for (key, _) in alike.to.iter().zip(took).filter(|(_, took)| **took) {
             let index = key.index as usize;
             let slot = slots.get_mut(index).filter(|slot| slot.generation == key.generation);
             if let Some(Reader::Tcp(reader)) = slot.map(|slot| &mut slot.reader)
                 && let Some(stats) = stats.get_mut(index)
             {
-                stats.packets += alike.packets;
-                stats.octets += alike.octets;
+                stats.packets = stats.packets.wrapping_add(alike.sent.packets);
+                stats.octets = stats.octets.wrapping_add(alike.sent.octets);
                 alike.advance(now, log, reader);
+                rows.fall_in(*key, reader, stats, log);
             }
         }
         alike.end < log.end()
     }
+
+    fn sent_to_row(&mut self, now: Instant, number: usize, took: &[bool]) {
+        let members = self.rows.get(number).map(|row| row.waiting().0).unwrap_or_default();
+        let offered = members.len().min(took.len());
+        let left: SmallVec<[ReaderKey; 4]> =
+            members.iter().zip(took).filter(|(_, took)| !**took).map(|(key, _)| *key).collect();
+        for key in &left {
+            self.step_out(*key);
+        }
+        let Self { log, alike, rows, .. } = self;
+        if let Some(row) = rows.get_mut(number)
+            && offered > left.len()
+        {
+            row.advance(offered - left.len(), |step| {
+                alike.advance(now, log, &mut step.reader);
+                step.count(alike.sent);
+            });
+        }
+    }
+}
+
+/// How many are served together who get so many bytes each.
+fn most(bytes: usize) -> usize {
+    (MAX_ALIKE_BYTES / bytes.max(1)).clamp(FEW_ALIKE, MAX_ALIKE)
 }
 
 impl Alike {
-    fn begin(&mut self, from: Place) {
-        let to = std::mem::take(&mut self.to);
-        *self = Self { to, from, ..Self::default() };
+    fn begin(&mut self, to: SmallVec<[ReaderKey; MAX_ALIKE]>, row: Option<usize>, from: Place) {
+        *self = Self { to, row, from, ..Self::default() };
+    }
+
+    /// What a reader gets, as far as position `until`, noted.
+    fn offer<'l>(
+        &mut self,
+        log: &'l Log,
+        limits: &FanOutLimits,
+        reader: &TcpReader,
+        until: Option<Place>,
+    ) -> Offer<'l> {
+        let mut slices = SmallVec::new();
+        let mut bytes = 0;
+        let mut pieces = reader.pieces(log, limits);
+        while slices.len() < MAX_SLICES
+            && until.is_none_or(|until| pieces.cursor < until)
+            && let Some(piece) = pieces.next()
+        {
+            let batch = &piece.entry.batch;
+            let framed = batch.interleaved();
+            log.count_framed(piece.entry);
+            let rest = framed.get(batch.framed_start(piece.from as usize)..).unwrap_or_default();
+            bytes += rest.len();
+            slices.push(IoSlice::new(rest));
+            self.add(&piece);
+        }
+        // Behind what the readers do not want, too.
+        self.end = pieces.cursor.pos;
+        (slices, bytes)
     }
 
     fn add(&mut self, piece: &crate::pieces::Piece<'_>) {
         let batch = &piece.entry.batch;
-        self.packets += (batch.len() - piece.from as usize) as u64;
-        self.octets += piece.octets() as u64;
+        self.sent.packets += (batch.len() - piece.from as usize) as u64;
+        self.sent.octets += piece.octets() as u64;
         self.media += Amount::of(batch, piece.from);
         let last = batch.len().checked_sub(1).and_then(|index| batch.ext_seq(index));
         let Some(last) = last.filter(|_| piece.entry.is_media()) else { return };
@@ -180,7 +292,7 @@ impl Alike {
 
 impl TcpReader {
     /// Whether it gets the shared bytes from its cursor on and nothing before them.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.channels.is_none()
             && self.private.is_empty()
             && self.catch_up.is_none()

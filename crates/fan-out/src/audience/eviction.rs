@@ -50,12 +50,15 @@ impl<A: Copy> Audience<A> {
     /// The oldest position any reader of this side's log still needs.
     fn lowest_cursor(&self, side: Side) -> u64 {
         let tcp = self.slots.iter().filter_map(|(_, slot)| match &slot.reader {
-            Reader::Tcp(reader) if side == Side::Original => Some(reader.needs()),
+            Reader::Tcp(reader) if side == Side::Original && reader.row.is_none() => {
+                Some(reader.needs())
+            }
             _ => None,
         });
+        let rows = self.rows.needs().filter(|_| side == Side::Original);
         let groups = self.groups.iter().filter(|_| self.serves_udp(side));
         let udp = groups.filter_map(Group::needs);
-        tcp.chain(udp).min().unwrap_or(u64::MAX)
+        tcp.chain(rows).chain(udp).min().unwrap_or(u64::MAX)
     }
 
     /// The oldest position that readers need who are just being brought to live.

@@ -50,11 +50,11 @@ pub(crate) fn write_to_all(
     }
     let (mut after, mut left) = (None, Vec::new());
     loop {
-        let (to, bytes, taken) = match stage.tcp_next(now, after) {
+        let (to, bytes, place, taken) = match stage.tcp_next(now, after) {
             TcpNext::Done => return left,
             TcpNext::Single(key) => {
                 left.push(key);
-                after = Some(key);
+                after = Some(key.into());
                 continue;
             }
             TcpNext::Alike(send) => {
@@ -64,7 +64,7 @@ pub(crate) fn write_to_all(
                     let (player, room) = find(players, *key);
                     player.offer(&send.slices, *room)
                 });
-                (send.to.to_vec(), send.bytes, taken.collect::<Vec<_>>())
+                (send.to.to_vec(), send.bytes, send.place, taken.collect::<Vec<_>>())
             }
         };
         let took: Vec<bool> = taken.iter().map(|taken| *taken == bytes).collect();
@@ -78,8 +78,8 @@ pub(crate) fn write_to_all(
             if has_more || !all {
                 left.push(*key);
             }
-            after = Some(*key);
         }
+        after = Some(place);
     }
 }
 
@@ -144,7 +144,7 @@ impl Player {
     }
 
     /// A socket that takes at most `room` bytes is offered what many get; how many it took.
-    fn offer(&mut self, slices: &[IoSlice<'_>], room: usize) -> usize {
+    pub(crate) fn offer(&mut self, slices: &[IoSlice<'_>], room: usize) -> usize {
         if self.egress.has_pending() {
             return 0;
         }

@@ -279,7 +279,7 @@ fn iteration_goes_on_after_a_reader_that_left() {
     stage.leave(keys[1]);
     stage.leave(keys[2]);
     assert_eq!(alike(&mut stage, Some(keys[1])), (vec![keys[3]], 104));
-    assert!(matches!(stage.tcp_next(t0, Some(keys[3])), TcpNext::Done));
+    assert!(matches!(stage.tcp_next(t0, Some(keys[3].into())), TcpNext::Done));
     assert_eq!((stage.len(), stage.tcp_count(), stage.udp_count()), (2, 2, 0));
 }
 
@@ -322,15 +322,15 @@ fn readers_at_the_same_place_are_served_together_and_others_by_themselves() {
     assert_eq!(alike(&mut stage, first.last().copied()), (rest.to_vec(), 3 * 104));
     assert!(!stage.tcp_sent(t0, &[true, false]));
     let last = rest.last().copied();
-    assert!(matches!(stage.tcp_next(t0, last), TcpNext::Single(key) if key == odd));
-    assert!(matches!(stage.tcp_next(t0, Some(odd)), TcpNext::Done));
+    assert!(matches!(stage.tcp_next(t0, last.map(Into::into)), TcpNext::Single(key) if key == odd));
+    assert!(matches!(stage.tcp_next(t0, Some(odd.into())), TcpNext::Done));
     // The one that took nothing is offered it again.
     assert_eq!(alike(&mut stage, None), (rest[1..].to_vec(), 3 * 104));
 }
 
 /// Who is served together next, and with how many bytes.
 fn alike(stage: &mut Stage, after: Option<ReaderKey>) -> (Vec<ReaderKey>, usize) {
-    match stage.tcp_next(origin(), after) {
+    match stage.tcp_next(origin(), after.map(Into::into)) {
         TcpNext::Alike(send) => (send.to.to_vec(), send.bytes),
         other => panic!("{other:?}"),
     }
@@ -348,6 +348,63 @@ fn fewer_are_served_together_the_more_they_get() {
         stage.publish(t0, video.batch(t0, 40, 1200));
     }
     assert_eq!(alike(&mut stage, None).0, all[..FEW_ALIKE], "they get 180,000 bytes");
+}
+
+#[test]
+fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> =
+        (0..MAX_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 1, 100));
+    let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
+    assert_eq!(write_to_all(&mut stage, t0, &mut all), []);
+
+    // In parts, between which more is published, one reader leaves and one takes but a part.
+    stage.publish(t0, video.batch(t0, 50, 1200));
+    let size = 50 * 1204;
+    let few = MAX_ALIKE_BYTES / size;
+    let mut place = None;
+    let mut served = Vec::new();
+    for part in 0..2 {
+        let short;
+        {
+            let TcpNext::Alike(send) = stage.tcp_next(t0, place) else {
+                panic!("they are in step")
+            };
+            assert_eq!((send.to.len(), send.bytes), (few, size), "part {part}");
+            for (index, key) in send.to.iter().enumerate() {
+                let player =
+                    players.iter_mut().find(|player| player.key == *key).expect("it is here");
+                player.offer(&send.slices, if index == 3 { 2000 } else { usize::MAX });
+            }
+            place = Some(send.place);
+            short = send.to[3];
+            served.extend_from_slice(send.to);
+        }
+        let took: Vec<bool> = (0..few).map(|index| index != 3).collect();
+        assert!(!stage.tcp_sent(t0, &took));
+        let player = players.iter_mut().find(|player| player.key == short).expect("it is here");
+        stage.consume(t0, short, &mut player.egress, 2000);
+        stage.publish(t0, video.batch(t0, 2, 300));
+    }
+    let (early, late) = (served[0], players[few + 3 * 20].key);
+    let early_stats = stage.stats(early).expect("it is here");
+    assert_eq!((early_stats.packets, early_stats.octets), (51, 100 + 50 * 1200));
+    assert!(!served.contains(&late));
+    assert_eq!(stage.stats(late).map(|stats| stats.packets), Some(1));
+    for gone in [early, late] {
+        assert!(stage.leave(gone).is_some());
+        players.retain(|player| player.key != gone);
+    }
+    let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
+    write_to_all(&mut stage, t0, &mut all);
+    for player in &mut players {
+        player.drain(&mut stage, t0);
+        assert_eq!(player.media(VIDEO), (first..first + 55).collect::<Vec<_>>());
+        assert_eq!(stage.stats(player.key).map(|stats| stats.packets), Some(55));
+    }
 }
 
 #[test]
@@ -373,7 +430,7 @@ fn whoever_is_served_with_others_is_counted_as_by_itself() {
             .collect();
         assert_eq!(write_to_all(&mut stage, at, &mut together), []);
     }
-    let stats = |player: &Player| *stage.stats(player.key).expect("it is here");
+    let stats = |player: &Player| stage.stats(player.key).expect("it is here");
     for (one, other) in [(0, 1), (2, 3)] {
         assert_eq!(players[one].heard, players[other].heard);
         assert_eq!(stats(&players[one]), stats(&players[other]));

@@ -274,7 +274,7 @@ fn a_proxy_that_is_too_late_goes_on_with_the_newest_key_frame() {
         assert_eq!(net.media(99, VIDEO), wanted);
         assert_eq!(net.media(99, AUDIO).len(), if has_key { 7 } else { 0 });
         assert!((0..100).all(|reader| net.reports(reader, VIDEO) == ["bye"]));
-        let stats = *stage.stats(keys[99]).expect("it is here");
+        let stats = stage.stats(keys[99]).expect("it is here");
         let told = events(&mut stage);
         let [AudienceEvent::UdpDropped { cause, behind, packets, .. }] = told[..] else {
             panic!("{told:?}")

@@ -43,18 +43,20 @@ pub(super) struct Conn {
 
 /// What a connection's task and the fan-out share.
 ///
-/// What a write touches comes first and together: with many readers all of it has left the cache
-/// by the time its turn comes.
+/// What a write touches that the socket takes as a whole is in the first cache line: with many
+/// readers all of it has left the cache by the time its turn comes.
 #[repr(C, align(64))]
 pub(super) struct ConnIo {
-    pub(super) egress: RefCell<Egress>,
     pub(super) stream: TcpStream,
-    /// The socket took less than it was given: its task waits until it is writable.
-    pub(super) blocked: Cell<bool>,
-    /// Why the socket is of no use any more.
-    broken: Cell<bool>,
     /// When bytes were last taken for a session's media, as the server was told.
     pub(super) progress: Cell<Option<Instant>>,
+    /// The socket took less than it was given: its task waits until it is writable.
+    pub(super) blocked: Cell<bool>,
+    /// Whether the egress may have something pending, or the socket be full.
+    in_doubt: Cell<bool>,
+    /// Why the socket is of no use any more.
+    broken: Cell<bool>,
+    pub(super) egress: RefCell<Egress>,
     pub(super) id: ConnId,
     /// Closed once what is queued is written, at the latest then.
     closing: Cell<Option<Instant>>,
@@ -83,7 +85,10 @@ impl ConnIo {
 
     /// Whether the shared bytes of a stream may be written next, as far as is known.
     pub(super) fn is_ready(&self) -> bool {
-        !self.blocked.get() && !self.egress.borrow().has_pending()
+        if self.in_doubt.get() {
+            self.in_doubt.set(self.blocked.get() || self.egress.borrow().has_pending());
+        }
+        !self.in_doubt.get()
     }
 
     /// Tries the socket at once.
@@ -111,6 +116,10 @@ impl ConnIo {
             }
             tried => tried,
         };
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        if !matches!(tried, Ok(n) if n == offered) {
+            self.in_doubt.set(true);
+        }
         match tried {
             Ok(n) => Written::Bytes(n),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -182,6 +191,7 @@ impl Shard {
             egress: RefCell::new(Egress::new(self.options.control_bytes)),
             // A fresh socket says "full" until its readiness has been seen once.
             blocked: Cell::new(true),
+            in_doubt: Cell::new(true),
             broken: Cell::new(false),
             closing: Cell::new(None),
             progress: Cell::new(None),
@@ -200,6 +210,7 @@ impl Shard {
     pub(super) fn send_on(&mut self, id: ConnId, bytes: Bytes) {
         let Some(conn) = self.conns.get(&id) else { return };
         let admit = conn.io.egress.borrow_mut().push_control(bytes);
+        conn.io.in_doubt.set(true);
         match admit {
             Admit::Queued => {
                 conn.io.flush();

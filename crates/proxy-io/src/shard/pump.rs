@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fan_out::{Audience, MAX_ALIKE, ReaderKey, TcpNext, TcpSend};
+use fan_out::{Audience, MAX_ALIKE, ReaderKey, TcpNext, TcpPlace, TcpSend};
 use rtp_rtcp::Now;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
@@ -48,8 +48,8 @@ pub(super) enum Round {
     Done,
     /// Waits for its turn, or for the rest of its round.
     Queued {
-        /// The TCP reader that was served last.
-        after: Option<ReaderKey>,
+        /// Where among the TCP readers it is.
+        after: Option<TcpPlace>,
         /// More has come since the round began: those served already get another round.
         again: bool,
     },
@@ -185,31 +185,33 @@ impl Shard {
         }
         let Round::Queued { after: mut place, mut again } = watch.round else { return true };
         loop {
-            let Watch { audience, seats, .. } = watch;
+            let Watch { audience, seats, lines, .. } = watch;
+            let readers = Readers { seats, lines };
             let step = match audience.tcp_next(now.mono, place) {
                 TcpNext::Done => return true,
                 // Asked only now: who is done needs no further turn.
                 _ if budget.is_spent => return false,
                 TcpNext::Single(key) => Step::of(key),
-                TcpNext::Alike(send) => Step::write(now, seats, &send, server, &mut pump.many),
+                TcpNext::Alike(send) => Step::write(now, &readers, &send, server, &mut pump.many),
             };
             let may_have_more = !step.took.is_empty() && audience.tcp_sent(now.mono, &step.took);
-            for (index, (key, taken)) in step.to.iter().enumerate() {
+            for (index, key) in step.to.iter().enumerate() {
                 let took_all = step.took.get(index).is_some_and(|took| *took);
                 if took_all && !may_have_more {
                     continue;
                 }
-                let Some((seat, io)) = connection(seats, *key) else { continue };
-                if *taken > 0 && !took_all {
+                let Some(io) = readers.line(*key) else { continue };
+                let short = step.short.iter().find(|(short, _)| short == key);
+                if let Some((_, taken)) = short {
                     audience.consume(now.mono, *key, &mut io.egress.borrow_mut(), *taken);
                 }
                 let turn = write_reader(now, audience, *key, io, &mut pump.scratch);
                 again |= turn.has_more;
-                if turn.took {
-                    report_progress(now, seat, io, server);
+                if turn.took || short.is_some() {
+                    readers.report_progress(now, *key, io, server);
                 }
             }
-            place = step.to.last().map(|(key, _)| *key);
+            place = Some(step.place);
             watch.round = Round::Queued { after: place, again };
             budget.spend(step.to.len());
         }
@@ -222,10 +224,9 @@ impl Shard {
             let Self { watches, pump, server, .. } = self;
             let Some(watch) = watches.get_mut(&id) else { continue };
             let turn = write_reader(now, &mut watch.audience, key, io, &mut pump.scratch);
-            if turn.took
-                && let Some(seat) = watch.seated(key)
-            {
-                report_progress(now, seat, io, server);
+            if turn.took {
+                let Watch { seats, lines, .. } = watch;
+                Readers { seats, lines }.report_progress(now, key, io, server);
             }
             if turn.has_more {
                 self.mark(id);
@@ -237,57 +238,132 @@ impl Shard {
 
 /// Readers served together, and what they took.
 struct Step {
-    /// Whom, and how many bytes their sockets took.
-    to: SmallVec<[(ReaderKey, usize); MAX_ALIKE]>,
+    to: SmallVec<[ReaderKey; MAX_ALIKE]>,
     /// Who took all that they all were to get; empty for one who gets something of its own.
     took: SmallVec<[bool; MAX_ALIKE]>,
+    /// Who took a part, and how many bytes that was.
+    short: SmallVec<[(ReaderKey, usize); 4]>,
+    place: TcpPlace,
 }
 
 impl Step {
     /// One who has not been written to yet.
     fn of(key: ReaderKey) -> Self {
-        Self { to: SmallVec::from_iter([(key, 0)]), took: SmallVec::new() }
+        let to = SmallVec::from_iter([key]);
+        Self { to, took: SmallVec::new(), short: SmallVec::new(), place: key.into() }
     }
 
-    /// Writes the same to one after the other with little between the calls: what serves readers
-    /// is in the cache before them and after them, what the kernel needs while they last.
+    /// Writes the same to all, by one call or by one after the other with little between: what
+    /// serves readers is in the cache before and after, what the kernel needs while that lasts.
     fn write(
         now: Now,
-        seats: &[Option<Seat>],
+        readers: &Readers<'_>,
         send: &TcpSend<'_>,
         server: &mut rtsp_server::Server,
         many: &mut Many,
     ) -> Self {
-        let mut step = Self { to: SmallVec::new(), took: SmallVec::new() };
-        let ready = |key| connection(seats, key).filter(|(_, io)| io.is_ready());
-        let mut at_once = many.is_for(send.to.len()).then(|| {
-            let sockets = send.to.iter().filter_map(|key| Some(ready(*key)?.1.stream.as_fd()));
-            let sockets: SmallVec<[BorrowedFd<'_>; MAX_ALIKE]> = sockets.collect();
-            many.send(&sockets, &send.slices)
-        });
+        let mut step = Self {
+            to: SmallVec::from_slice(send.to),
+            took: SmallVec::new(),
+            short: SmallVec::new(),
+            place: send.place,
+        };
+        let mut sockets: SmallVec<[BorrowedFd<'_>; MAX_ALIKE]> = SmallVec::new();
+        let mut silent: SmallVec<[ReaderKey; 4]> = SmallVec::new();
+        let is_many = many.is_for(send.to.len());
         for key in send.to {
-            let mut taken = 0;
-            if let Some((seat, io)) = ready(*key) {
-                let written = match at_once.as_mut().and_then(Iterator::next) {
+            let io = readers.line(*key).filter(|io| io.is_ready());
+            let took = match io {
+                None => false,
+                Some(io) => {
+                    if is_progress_due(now, io) {
+                        silent.push(*key);
+                    }
+                    if is_many {
+                        sockets.push(io.stream.as_fd());
+                        true
+                    } else {
+                        let written = io.write(&send.slices);
+                        step.note(*key, written, send.bytes)
+                    }
+                }
+            };
+            step.took.push(took);
+        }
+        if is_many {
+            let mut results = many.send(&sockets, &send.slices);
+            for (index, key) in send.to.iter().enumerate() {
+                if !step.took.get(index).is_some_and(|took| *took) {
+                    continue;
+                }
+                let tried = results.next();
+                // Usually there is nothing to look at of a reader any more.
+                if matches!(&tried, Some(Ok(taken)) if *taken == send.bytes) {
+                    continue;
+                }
+                let Some(io) = readers.line(*key) else { continue };
+                let written = match tried {
                     Some(tried) => io.written(tried, &send.slices),
                     None => io.write(&send.slices),
                 };
-                if let Written::Bytes(n) = written {
-                    taken = n;
-                    report_progress(now, seat, io, server);
+                let all = step.note(*key, written, send.bytes);
+                if let Some(took) = step.took.get_mut(index) {
+                    *took = all;
                 }
             }
-            step.to.push((*key, taken));
-            step.took.push(taken == send.bytes);
+        }
+        for key in silent {
+            let index = step.to.iter().position(|to| *to == key);
+            let all = index.and_then(|index| step.took.get(index)).is_some_and(|took| *took);
+            if let Some(io) = readers.line(key).filter(|_| all) {
+                readers.report_progress(now, key, io, server);
+            }
         }
         step
     }
+
+    /// Whether a reader took all; keeps how much, if it was a part.
+    fn note(&mut self, key: ReaderKey, written: Written, offered: usize) -> bool {
+        match written {
+            Written::Bytes(taken) if taken == offered => return true,
+            Written::Bytes(taken) if taken > 0 => self.short.push((key, taken)),
+            _ => {}
+        }
+        false
+    }
 }
 
-/// Whose place `key` is, and the connection of that reader.
-fn connection(seats: &[Option<Seat>], key: ReaderKey) -> Option<(&Seat, &ConnIo)> {
-    let seat = seats.get(key.index())?.as_ref()?;
-    Some((seat, seat.io.as_deref()?))
+/// The readers of a stream by their places in the audience.
+struct Readers<'a> {
+    seats: &'a [Option<Seat>],
+    lines: &'a [Option<Rc<ConnIo>>],
+}
+
+impl<'a> Readers<'a> {
+    fn line(&self, key: ReaderKey) -> Option<&'a ConnIo> {
+        self.lines.get(key.index())?.as_deref()
+    }
+
+    /// A session whose connection takes bytes is alive (RFC 2326 has no better sign of it over
+    /// TCP).
+    fn report_progress(
+        &self,
+        now: Now,
+        key: ReaderKey,
+        io: &ConnIo,
+        server: &mut rtsp_server::Server,
+    ) {
+        if is_progress_due(now, io)
+            && let Some(Some(seat)) = self.seats.get(key.index())
+        {
+            io.progress.set(Some(now.mono));
+            server.on_progress(now.mono, seat.session);
+        }
+    }
+}
+
+fn is_progress_due(now: Now, io: &ConnIo) -> bool {
+    io.progress.get().is_none_or(|at| now.mono.saturating_duration_since(at) >= PROGRESS)
 }
 
 /// What came of one reader's turn.
@@ -336,13 +412,4 @@ fn write_reader(
             Written::Full | Written::Broken => return turn,
         }
     }
-}
-
-/// A session whose connection takes bytes is alive (RFC 2326 has no better sign of it over TCP).
-fn report_progress(now: Now, seat: &Seat, io: &ConnIo, server: &mut rtsp_server::Server) {
-    if io.progress.get().is_some_and(|at| now.mono.saturating_duration_since(at) < PROGRESS) {
-        return;
-    }
-    io.progress.set(Some(now.mono));
-    server.on_progress(now.mono, seat.session);
 }

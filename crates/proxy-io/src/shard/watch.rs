@@ -38,13 +38,14 @@ pub(super) struct Watch {
     looked: Option<Instant>,
     /// By the reader's place in the audience.
     pub(super) seats: Vec<Option<Seat>>,
+    /// The connections of interleaved readers, by the same; side by side, as each batch is written
+    /// to all of them.
+    pub(super) lines: Vec<Option<Rc<ConnIo>>>,
 }
 
 /// Whose place in the audience it is.
 pub(super) struct Seat {
     pub(super) session: SessionId,
-    /// The connection, for interleaved readers.
-    pub(super) io: Option<Rc<ConnIo>>,
     /// When its lag was last told of, and what has not been told since.
     told: Option<Instant>,
     untold: u32,
@@ -76,16 +77,18 @@ impl Watch {
         }
         if self.seats.len() <= index {
             self.seats.resize_with(index + 1, || None);
+            self.lines.resize_with(index + 1, || None);
         }
-        if let Some(seat) = self.seats.get_mut(index) {
-            *seat = Some(Seat { session, io, told: None, untold: 0 });
+        if let (Some(seat), Some(line)) = (self.seats.get_mut(index), self.lines.get_mut(index)) {
+            *seat = Some(Seat { session, told: None, untold: 0 });
+            *line = io;
         }
     }
 
     pub(super) fn unseat(&mut self, key: ReaderKey) {
         let _stats = self.audience.leave(key);
-        let seat = self.seats.get_mut(key.index()).and_then(Option::take);
-        if let Some(io) = seat.and_then(|seat| seat.io) {
+        self.seats.get_mut(key.index()).and_then(Option::take);
+        if let Some(io) = self.lines.get_mut(key.index()).and_then(Option::take) {
             io.seats.borrow_mut().retain(|place| *place != (self.id, key));
         }
     }
@@ -97,13 +100,16 @@ impl Watch {
             self.audience.note_kernel_bytes(key, 0);
         }
         for key in &behind {
-            let Some(io) = self.seats.get(key.index()).and_then(|s| s.as_ref()?.io.as_ref()) else {
-                continue;
-            };
+            let Some(io) = self.line(*key) else { continue };
             let held = socket_queue::unacknowledged(io.stream.as_fd()).unwrap_or(0);
             self.audience.note_kernel_bytes(*key, held);
         }
         self.looked_at = behind;
+    }
+
+    /// The connection of an interleaved reader.
+    fn line(&self, key: ReaderKey) -> Option<&ConnIo> {
+        self.lines.get(key.index())?.as_deref()
     }
 
     pub(super) fn seated(&self, key: ReaderKey) -> Option<&Seat> {
@@ -158,6 +164,7 @@ impl Shard {
             looked_at: Vec::new(),
             looked: None,
             seats: Vec::new(),
+            lines: Vec::new(),
         };
         self.watches.insert(entry.id, watch);
     }
