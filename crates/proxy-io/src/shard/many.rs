@@ -74,3 +74,60 @@ impl Way {
         Self::None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn few_sockets_and_those_who_do_not_want_it_are_asked_one_by_one() {
+        assert!(!Many::new(false).is_for(MAX_ALIKE));
+        let mut many = Many::new(true);
+        assert!(!many.is_for(LEAST - 1));
+        assert!(matches!(many.way, Way::NotTried), "no ring is made for nothing");
+    }
+
+    #[test]
+    fn a_ring_that_is_refused_is_asked_for_once() {
+        let mut many = Many {
+            way: Way::without(&io::ErrorKind::PermissionDenied.into()),
+            results: Vec::new(),
+        };
+        assert!(!many.is_for(MAX_ALIKE));
+        assert!(matches!(many.way, Way::None));
+        let (near, _far) = UnixStream::pair().expect("a pair of sockets");
+        // Whoever asks nevertheless hears nothing of any socket, and writes to each.
+        assert_eq!(many.send(&[near.as_fd(); LEAST], &[IoSlice::new(b"x")]).len(), 0);
+    }
+
+    #[test]
+    fn each_socket_gets_all_slices_and_a_full_one_says_so() -> io::Result<()> {
+        let mut many = Many::new(true);
+        if !many.is_for(LEAST) {
+            eprintln!("skipped: the kernel allows no io_uring here");
+            return Ok(());
+        }
+        let pairs: Vec<_> = (0..LEAST).map(|_| UnixStream::pair()).collect::<io::Result<_>>()?;
+        let full = &pairs[3].0;
+        full.set_nonblocking(true)?;
+        while io::Write::write(&mut &*full, &[0; 4096]).is_ok() {}
+        let sockets: Vec<_> = pairs.iter().map(|(near, _)| near.as_fd()).collect();
+        let slices = [IoSlice::new(b"one "), IoSlice::new(b"after the other")];
+        let results: Vec<_> = many.send(&sockets, &slices).collect();
+        assert_eq!(results.len(), LEAST);
+        for (index, (result, (_, far))) in results.into_iter().zip(&pairs).enumerate() {
+            if index == 3 {
+                assert_eq!(result.map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+                continue;
+            }
+            assert_eq!(result?, 19);
+            let mut got = [0; 19];
+            (&*far).read_exact(&mut got)?;
+            assert_eq!(&got, b"one after the other");
+        }
+        Ok(())
+    }
+}
