@@ -55,7 +55,12 @@ pub struct TcpPlace(Turn);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
-    Row(usize),
+    /// The row has its turn until it is at position `until`: what comes meanwhile is for the next
+    /// round, or the rows and readers behind it would never be served while more comes.
+    Row {
+        number: usize,
+        until: u64,
+    },
     Reader(usize),
 }
 
@@ -90,19 +95,23 @@ impl<A: Copy> Audience<A> {
     ///
     /// Decides about shedding and jumps, as [`Audience::slices`] does.
     pub fn tcp_next(&mut self, now: Instant, after: Option<TcpPlace>) -> TcpNext<'_> {
-        let (row, reader) = match after {
-            None => (0, 0),
-            Some(TcpPlace(Turn::Row(number))) => (number, 0),
-            Some(TcpPlace(Turn::Reader(index))) => (usize::MAX, index + 1),
+        let end = self.log.end();
+        let (row, until, reader) = match after {
+            None => (0, end, 0),
+            Some(TcpPlace(Turn::Row { number, until })) => (number, until, 0),
+            Some(TcpPlace(Turn::Reader(index))) => (usize::MAX, end, index + 1),
         };
-        match self.row_with_more(now, row) {
-            Some(number) => self.next_in_row(number),
+        match self.row_with_more(now, row, until) {
+            Some(number) => {
+                let until = if number == row { until } else { end };
+                self.next_in_row(number, TcpPlace(Turn::Row { number, until }))
+            }
             None => self.next_alone(now, reader),
         }
     }
 
-    /// The next row whose readers have something to get.
-    fn row_with_more(&mut self, now: Instant, from: usize) -> Option<usize> {
+    /// The next row whose readers have something to get, for the first one before `until`.
+    fn row_with_more(&mut self, now: Instant, from: usize, until: u64) -> Option<usize> {
         let Self { limits, log, slots, stats, rows, .. } = self;
         for number in from..rows.end() {
             let Some(row) = rows.get_mut(number) else { continue };
@@ -113,21 +122,20 @@ impl<A: Copy> Audience<A> {
             }
             if !at.is_in_order(now, log, limits) {
                 rows.dissolve(number, slots, stats);
-            } else if !at.is_idle(log) {
+            } else if !at.is_idle(log) && (number > from || at.cursor.pos < until) {
                 return Some(number);
             }
         }
         None
     }
 
-    fn next_in_row(&mut self, number: usize) -> TcpNext<'_> {
+    fn next_in_row(&mut self, number: usize, place: TcpPlace) -> TcpNext<'_> {
         let Self { limits, log, rows, alike, .. } = self;
         let Some(row) = rows.get(number) else { return TcpNext::Done };
         let (members, Some(at), until) = row.waiting() else { return TcpNext::Done };
         alike.begin(SmallVec::new(), Some(number), at.cursor);
         let (slices, bytes) = alike.offer(log, limits, at, until);
         let to = members.get(..most(bytes)).unwrap_or(members);
-        let place = TcpPlace(Turn::Row(number));
         TcpNext::Alike(TcpSend { slices, bytes, to, place })
     }
 
@@ -245,8 +253,9 @@ impl Alike {
         let mut bytes = 0;
         let mut pieces = reader.pieces(log, limits);
         while slices.len() < MAX_SLICES
-            && until.is_none_or(|until| pieces.cursor < until)
             && let Some(piece) = pieces.next()
+            // What is before it may be for others.
+            && until.is_none_or(|until| Place::at(piece.pos) < until)
         {
             let batch = &piece.entry.batch;
             let framed = batch.interleaved();

@@ -6,6 +6,7 @@ mod instant;
 mod kept_tracks;
 mod log_bounds;
 mod renditions;
+mod rows_model;
 mod source;
 mod tcp_lag;
 mod tcp_model;

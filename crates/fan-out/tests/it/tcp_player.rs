@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TcpNext, TrackId, TrackMask, Transport,
+    Audience, AudienceEvent, Egress, Join, ReaderKey, Start, TcpNext, TcpPlace, TrackId, TrackMask,
+    Transport,
 };
 use rtp_rtcp::{ExtSeq, RtpTime, Seq};
 use smallvec::SmallVec;
@@ -42,45 +43,56 @@ pub(crate) fn write_to_all(
     now: Instant,
     players: &mut [(&mut Player, usize)],
 ) -> Vec<ReaderKey> {
+    let (mut after, mut left) = (None, Vec::new());
+    while let Some(place) = write_to_some(stage, now, players, after, &mut left) {
+        after = Some(place);
+    }
+    left
+}
+
+/// A step of such a round, behind `after`; returns where it has got, unless it is at its end.
+pub(crate) fn write_to_some(
+    stage: &mut Stage,
+    now: Instant,
+    players: &mut [(&mut Player, usize)],
+    after: Option<TcpPlace>,
+    left: &mut Vec<ReaderKey>,
+) -> Option<TcpPlace> {
     fn find<'p, 'a>(
         players: &'p mut [(&'a mut Player, usize)],
         key: ReaderKey,
     ) -> &'p mut (&'a mut Player, usize) {
         players.iter_mut().find(|(player, _)| player.key == key).expect("a reader that is here")
     }
-    let (mut after, mut left) = (None, Vec::new());
-    loop {
-        let (to, bytes, place, taken) = match stage.tcp_next(now, after) {
-            TcpNext::Done => return left,
-            TcpNext::Single(key) => {
-                left.push(key);
-                after = Some(key.into());
-                continue;
-            }
-            TcpNext::Alike(send) => {
-                assert_eq!(send.bytes, send.slices.iter().map(|slice| slice.len()).sum::<usize>());
-                assert!(send.bytes > 0 && !send.to.is_empty());
-                let taken = send.to.iter().map(|key| {
-                    let (player, room) = find(players, *key);
-                    player.offer(&send.slices, *room)
-                });
-                (send.to.to_vec(), send.bytes, send.place, taken.collect::<Vec<_>>())
-            }
-        };
-        let took: Vec<bool> = taken.iter().map(|taken| *taken == bytes).collect();
-        let has_more = stage.tcp_sent(now, &took);
-        for ((key, taken), all) in to.iter().zip(taken).zip(took) {
-            let (player, _) = find(players, *key);
-            if taken > 0 && !all {
-                stage.consume(now, *key, &mut player.egress, taken);
-            }
-            player.take_apart();
-            if has_more || !all {
-                left.push(*key);
-            }
+    let (to, bytes, place, taken) = match stage.tcp_next(now, after) {
+        TcpNext::Done => return None,
+        TcpNext::Single(key) => {
+            left.push(key);
+            return Some(key.into());
         }
-        after = Some(place);
+        TcpNext::Alike(send) => {
+            assert_eq!(send.bytes, send.slices.iter().map(|slice| slice.len()).sum::<usize>());
+            assert!(send.bytes > 0 && !send.to.is_empty());
+            let taken = send.to.iter().map(|key| {
+                let (player, room) = find(players, *key);
+                player.offer(&send.slices, *room)
+            });
+            (send.to.to_vec(), send.bytes, send.place, taken.collect::<Vec<_>>())
+        }
+    };
+    let took: Vec<bool> = taken.iter().map(|taken| *taken == bytes).collect();
+    let has_more = stage.tcp_sent(now, &took);
+    for ((key, taken), all) in to.iter().zip(taken).zip(took) {
+        let (player, _) = find(players, *key);
+        if taken > 0 && !all {
+            stage.consume(now, *key, &mut player.egress, taken);
+        }
+        player.take_apart();
+        if has_more || !all {
+            left.push(*key);
+        }
     }
+    Some(place)
 }
 
 /// A TCP join with the usual channels.

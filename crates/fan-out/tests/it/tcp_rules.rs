@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES, ReaderKey, Start,
-    TcpNext, TrackId, TrackMask, Transport, WireBatch,
+    Audience, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES, MAX_SLICES,
+    ReaderKey, Start, TcpNext, TcpPlace, TrackId, TrackMask, Transport, WireBatch,
 };
 use rtp_rtcp::ExtSeq;
 use smallvec::smallvec;
 
 use crate::source::{AUDIO, Source, VIDEO, both, ms, origin, report};
-use crate::tcp_player::{Heard, Player, Stage, events, tcp, write_to_all};
+use crate::tcp_player::{Heard, Player, Stage, events, tcp, write_to_all, write_to_some};
 
 fn stage() -> Stage {
     Audience::new(FanOutLimits::default(), TrackMask::of(VIDEO))
@@ -438,4 +438,96 @@ fn whoever_is_served_with_others_is_counted_as_by_itself() {
     }
     assert_eq!(stats(&players[0]).packets, 4 * 4);
     assert_eq!(stats(&players[2]).packets, 4 * 3);
+}
+
+#[test]
+fn the_rest_of_a_row_gets_what_the_first_got_and_no_more_though_more_has_come() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> =
+        (0..2 * FEW_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+
+    // Behind what they get is something of a track they do not want.
+    for _ in 0..4 {
+        stage.publish(t0, video.batch(t0, 40, 1200));
+    }
+    stage.publish(t0, audio.batch(t0, 1, 100));
+    let place = write_once(&mut stage, None, &mut players);
+    assert_eq!(players.iter().filter(|player| player.heard.len() > 1).count(), FEW_ALIKE);
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_once(&mut stage, place, &mut players);
+    write_to_each(&mut stage, &mut players);
+    for player in &mut players {
+        player.drain(&mut stage, t0);
+        assert_eq!(player.media(VIDEO), (first..first + 162).collect::<Vec<_>>());
+        let stats = stage.stats(player.key).map(|stats| (stats.packets, stats.octets));
+        assert_eq!(stats, Some((162, 2 * 100 + 160 * 1200)));
+    }
+}
+
+#[test]
+fn a_round_gets_to_everybody_although_more_comes_all_the_time() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> =
+        (0..2 * MAX_ALIKE + 3).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+    let mut odd = tcp(TrackMask::of(VIDEO), Start::Live);
+    odd.transport = Transport::Tcp { channels: smallvec![(VIDEO, 8, 9)] };
+    let odd = Player::join(&mut stage, t0, odd);
+
+    // As much as two writes take.
+    for _ in 0..MAX_SLICES + 1 {
+        stage.publish(t0, video.batch(t0, 1, 100));
+    }
+    let mut place = None;
+    for _ in 0..6 {
+        place = write_once(&mut stage, place, &mut players);
+        stage.publish(t0, video.batch(t0, 1, 100));
+    }
+    assert!(matches!(stage.tcp_next(t0, place), TcpNext::Single(key) if key == odd.key));
+    assert!(matches!(stage.tcp_next(t0, Some(odd.key.into())), TcpNext::Done));
+    write_to_each(&mut stage, &mut players);
+    for player in &mut players {
+        let count = 2 + MAX_SLICES as u64 + 6;
+        assert_eq!(player.media(VIDEO), (first..first + count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn readers_of_different_tracks_that_were_sent_as_much_are_not_in_step() {
+    let (t0, mut stage) = (origin(), stage());
+    let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
+    let mut players = [VIDEO, AUDIO]
+        .map(|track| Player::join(&mut stage, t0, tcp(TrackMask::of(track), Start::Live)));
+    for _ in 0..3 {
+        stage.publish(t0, video.batch(t0, 1, 100));
+        stage.publish(t0, audio.batch(t0, 1, 100));
+        write_to_each(&mut stage, &mut players);
+    }
+    for (player, track) in players.iter().zip([VIDEO, AUDIO]) {
+        assert_eq!((player.heard.len(), player.media(track).len()), (3, 3));
+    }
+}
+
+/// A whole round, by sockets that take everything.
+fn write_to_each(stage: &mut Stage, players: &mut [Player]) {
+    let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
+    write_to_all(stage, origin(), &mut all);
+}
+
+/// A step of one.
+fn write_once(
+    stage: &mut Stage,
+    after: Option<TcpPlace>,
+    players: &mut [Player],
+) -> Option<TcpPlace> {
+    let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
+    write_to_some(stage, origin(), &mut all, after, &mut Vec::new())
 }
