@@ -516,6 +516,31 @@ fn readers_of_different_tracks_that_were_sent_as_much_are_not_in_step() {
     }
 }
 
+#[test]
+fn the_log_keeps_what_the_rest_of_a_row_has_not_been_sent() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> =
+        (0..2 * FEW_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+    for _ in 0..4 {
+        stage.publish(t0, video.batch(t0, 40, 1200));
+    }
+    let place = write_once(&mut stage, None, &mut players);
+    assert_eq!(players.iter().filter(|player| player.heard.len() > 1).count(), FEW_ALIKE);
+    // Nothing before it is of use to anybody else.
+    stage.publish(t0, video.key(t0, 1, 100));
+    stage.handle_timeout(t0);
+    write_once(&mut stage, place, &mut players);
+    write_to_each(&mut stage, &mut players);
+    for player in &players {
+        assert_eq!(player.media(VIDEO), (first..first + 162).collect::<Vec<_>>());
+    }
+    assert_eq!(events(&mut stage), []);
+}
+
 /// A whole round, by sockets that take everything.
 fn write_to_each(stage: &mut Stage, players: &mut [Player]) {
     let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
