@@ -10,23 +10,25 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 const MESSAGE: usize = 64 * 1024;
 /// Messages that one call takes at most.
 const MESSAGES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
-/// What the arena grows by; a packet that is kept keeps its block of that size.
-const ARENA: usize = 256 * 1024;
+/// What is received into at one time; a packet that is kept keeps such a block.
+const BLOCK: usize = 256 * 1024;
 
 /// What all sockets of a shard receive into.
 #[derive(Debug)]
 pub(crate) struct Receiver {
+    /// The first message stays where it is received. Of 16 messages that are mostly small, each
+    /// would keep room for the largest: so the others are received here and copied.
+    room: BytesMut,
     scratch: Vec<u8>,
     meta: [RecvMeta; MESSAGES],
-    arena: BytesMut,
 }
 
 impl Receiver {
     pub(crate) fn new() -> Self {
         Self {
-            scratch: vec![0; MESSAGE * MESSAGES],
+            room: BytesMut::new(),
+            scratch: vec![0; MESSAGE * (MESSAGES - 1)],
             meta: [RecvMeta::default(); MESSAGES],
-            arena: BytesMut::new(),
         }
     }
 
@@ -38,7 +40,9 @@ impl Receiver {
         state: &UdpSocketState,
         mut each: impl FnMut(SocketAddr, Bytes),
     ) -> io::Result<bool> {
-        let mut chunks = self.scratch.chunks_mut(MESSAGE);
+        self.make_room(MESSAGE);
+        let first = self.room.get_mut(..MESSAGE).unwrap_or_default();
+        let mut chunks = std::iter::once(first).chain(self.scratch.chunks_mut(MESSAGE));
         let mut slices: [IoSliceMut<'_>; MESSAGES] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let meta = &mut self.meta;
@@ -53,16 +57,84 @@ impl Receiver {
             Err(error) if messages == 0 => return Err(error),
             Err(_) => false,
         };
-        for (meta, slice) in self.meta.iter().zip(&slices).take(messages) {
-            let received = slice.get(..meta.len).unwrap_or_default();
-            for datagram in received.chunks(meta.stride.max(1)) {
-                if self.arena.capacity() < datagram.len() {
-                    self.arena.reserve(ARENA);
+        for number in 0..messages {
+            let Some(&RecvMeta { addr, len, stride, .. }) = self.meta.get(number) else { break };
+            let len = len.min(MESSAGE);
+            if let Some(before) = number.checked_sub(1) {
+                self.make_room(len);
+                let from = before * MESSAGE;
+                let message = self.scratch.get(from..from + len).unwrap_or_default();
+                if let Some(room) = self.room.get_mut(..len) {
+                    room.copy_from_slice(message);
                 }
-                self.arena.extend_from_slice(datagram);
-                each(meta.addr, self.arena.split().freeze());
+            }
+            let mut rest = self.room.split_to(len).freeze();
+            while rest.len() > stride.max(1) {
+                each(addr, rest.split_to(stride.max(1)));
+            }
+            if !rest.is_empty() {
+                each(addr, rest);
             }
         }
         Ok(may_be_more)
+    }
+
+    /// Makes the room at least so large. Where nothing of its block is kept any more that is the
+    /// same block again.
+    fn make_room(&mut self, bytes: usize) {
+        if self.room.len() < bytes {
+            self.room.clear();
+            self.room.reserve(BLOCK);
+            self.room.resize(BLOCK, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::UdpGsoSegment;
+
+    /// Whatever is sent in one go comes out in the same pieces and in order, from one call or more.
+    #[tokio::test]
+    async fn datagrams_come_as_they_were_sent_however_the_kernel_brings_them() -> io::Result<()> {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_nonblocking(true)?;
+        crate::sockopt::receive_buffer(&socket, 4 << 20)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        let from = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        from.connect(socket.local_addr()?)?;
+        let datagram = |number: usize, size: usize| vec![number as u8; size];
+        let (mut receiver, mut kept) = (Receiver::new(), Vec::new());
+        for round in 0..30 {
+            let mut sent = Vec::new();
+            for number in 0..20 {
+                let one = datagram(number, 1 + (round * 97 + number * 331) % 9000);
+                from.send(&one)?;
+                sent.push(one);
+            }
+            // Joined ones, where the kernel can: the last shorter.
+            let joined = [datagram(50, 1400), datagram(51, 1400), datagram(52, 77)];
+            if setsockopt(&from, UdpGsoSegment, &1400).is_ok() {
+                from.send(&joined.concat())?;
+                setsockopt(&from, UdpGsoSegment, &0)?;
+                sent.extend(joined);
+            }
+            let mut got = Vec::new();
+            while got.len() < sent.len() {
+                socket.readable().await?;
+                match receiver.receive(&socket, &state, |_, data| got.push(data)) {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            assert!(got == sent, "round {round}");
+            // What is kept must not change when more is received.
+            kept.push((got.swap_remove(3), sent.swap_remove(3)));
+        }
+        assert!(kept.iter().all(|(got, sent)| got == sent));
+        Ok(())
     }
 }
