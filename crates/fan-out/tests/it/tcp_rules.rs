@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES, MAX_SLICES,
-    ReaderKey, Start, TcpNext, TcpPlace, TrackId, TrackMask, Transport, WireBatch,
+    Audience, AudienceEvent, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES,
+    MAX_SLICES, ReaderKey, Start, TcpNext, TcpPlace, TrackId, TrackMask, Transport, WireBatch,
 };
 use rtp_rtcp::ExtSeq;
 use smallvec::smallvec;
@@ -482,20 +482,23 @@ fn a_round_gets_to_everybody_although_more_comes_all_the_time() {
     odd.transport = Transport::Tcp { channels: smallvec![(VIDEO, 8, 9)] };
     let odd = Player::join(&mut stage, t0, odd);
 
-    // As much as two writes take.
-    for _ in 0..MAX_SLICES + 1 {
-        stage.publish(t0, video.batch(t0, 1, 100));
-    }
+    // More than a write takes, and as much again after each one.
+    let mut publish = |stage: &mut Stage| {
+        for _ in 0..=MAX_SLICES {
+            stage.publish(t0, video.batch(t0, 1, 100));
+        }
+    };
+    publish(&mut stage);
     let mut place = None;
-    for _ in 0..6 {
+    for _ in 0..14 {
         place = write_once(&mut stage, place, &mut players);
-        stage.publish(t0, video.batch(t0, 1, 100));
+        publish(&mut stage);
     }
     assert!(matches!(stage.tcp_next(t0, place), TcpNext::Single(key) if key == odd.key));
     assert!(matches!(stage.tcp_next(t0, Some(odd.key.into())), TcpNext::Done));
     write_to_each(&mut stage, &mut players);
     for player in &mut players {
-        let count = 2 + MAX_SLICES as u64 + 6;
+        let count = 1 + 15 * (MAX_SLICES as u64 + 1);
         assert_eq!(player.media(VIDEO), (first..first + count).collect::<Vec<_>>());
     }
 }
@@ -537,6 +540,41 @@ fn the_log_keeps_what_the_rest_of_a_row_has_not_been_sent() {
     write_to_each(&mut stage, &mut players);
     for player in &players {
         assert_eq!(player.media(VIDEO), (first..first + 162).collect::<Vec<_>>());
+    }
+    assert_eq!(events(&mut stage), []);
+}
+
+#[test]
+fn readers_in_step_that_nobody_serves_any_more_are_cut() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> = (0..2).map(|_| Player::join(&mut stage, t0, join())).collect();
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+    stage.publish(t0, video.batch(t0, 1, 100));
+    while let Some(at) = stage.poll_timeout().filter(|at| *at < t0 + ms(70_000)) {
+        stage.handle_timeout(at);
+    }
+    let cut = |event: &AudienceEvent| matches!(event, AudienceEvent::Cut { .. });
+    assert_eq!(events(&mut stage).iter().filter(|event| cut(event)).count(), 2);
+}
+
+#[test]
+fn after_a_clear_readers_in_step_wait_for_a_key_frame() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> = (0..2).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let first = video.next.0;
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+    stage.publish(t0, video.batch(t0, 1, 100));
+    stage.clear();
+    stage.publish(t0, video.batch(t0, 1, 100));
+    write_to_each(&mut stage, &mut players);
+    stage.publish(t0, video.key(t0, 1, 100));
+    for player in &mut players {
+        player.drain(&mut stage, t0);
+        assert_eq!(player.media(VIDEO), [first, first + 3]);
     }
     assert_eq!(events(&mut stage), []);
 }
