@@ -223,6 +223,20 @@ impl Rows {
         self.set_alone(key, true);
     }
 
+    /// Whether an earlier row has room for all of this one and is where it is.
+    fn fits_into_another(&self, number: usize) -> bool {
+        let Some((row, earlier)) = self.rows.get(..=number).and_then(<[Row]>::split_last) else {
+            return false;
+        };
+        row.at.as_ref().is_some_and(|at| {
+            let takes = |other: &Row| {
+                let is_there = other.at.as_ref().is_some_and(|step| step.is_that_of(&at.reader));
+                is_there && other.members.len() + row.members.len() <= MAX_ALIKE
+            };
+            !row.is_split() && earlier.iter().any(|other| !other.is_split() && takes(other))
+        })
+    }
+
     /// Takes all readers out of a row.
     pub(crate) fn dissolve(
         &mut self,
@@ -317,12 +331,13 @@ impl<A: Copy> Audience<A> {
         }
     }
 
-    /// Readers in rows that have something to get are to be looked at one by one.
+    /// Readers in rows that have something to get are to be looked at one by one, and those of rows
+    /// that others have left so far that two would be one: then they fall in there.
     pub(crate) fn dissolve_late_rows(&mut self) {
         let Self { log, slots, stats, rows, .. } = self;
         for number in 0..rows.end() {
             let at = rows.get(number).and_then(Row::at);
-            if at.is_some_and(|at| !at.is_idle(log)) {
+            if at.is_some_and(|at| !at.is_idle(log)) || rows.fits_into_another(number) {
                 rows.dissolve(number, slots, stats);
             }
         }

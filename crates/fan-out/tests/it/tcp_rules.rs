@@ -408,6 +408,49 @@ fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
 }
 
 #[test]
+fn rows_that_most_have_left_become_one() {
+    let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> =
+        (0..3 * MAX_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let mut sends = |stage: &mut Stage, players: &mut Vec<Player>, at| {
+        stage.publish(at, video.batch(at, 1, 100));
+        let (mut place, mut sends) = (None, Vec::new());
+        loop {
+            match stage.tcp_next(at, place) {
+                TcpNext::Alike(send) => {
+                    sends.push(send.to.len());
+                    place = Some(send.place);
+                    for player in players.iter_mut().filter(|player| send.to.contains(&player.key))
+                    {
+                        player.offer(&send.slices, usize::MAX);
+                    }
+                }
+                TcpNext::Single(_) => panic!("all get the same"),
+                TcpNext::Done => return sends,
+            }
+            assert!(!stage.tcp_sent(at, &[true; MAX_ALIKE]));
+        }
+    };
+    assert_eq!(sends(&mut stage, &mut players, t0), [MAX_ALIKE; 3]);
+    let mut index = 0;
+    players.retain(|player| {
+        index += 1;
+        index % 4 == 0 || stage.leave(player.key).is_none()
+    });
+    let few = MAX_ALIKE / 4;
+    assert_eq!(sends(&mut stage, &mut players, t0), [few; 3]);
+    let later = t0 + ms(600);
+    stage.handle_timeout(later);
+    sends(&mut stage, &mut players, later);
+    assert_eq!(sends(&mut stage, &mut players, later), [3 * few]);
+    for player in &mut players {
+        player.drain(&mut stage, later);
+        assert_eq!(player.media(VIDEO).len(), 4);
+    }
+}
+
+#[test]
 fn whoever_is_served_with_others_is_counted_as_by_itself() {
     let (t0, mut stage) = (origin(), stage());
     let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
