@@ -18,6 +18,11 @@ use crate::options::Calls;
 
 /// How long a program may take to say where it is.
 const START: Duration = Duration::from_secs(10);
+/// How long all streams may take to be described.
+const DESCRIBED: Duration = Duration::from_secs(30);
+/// When the timers of these dialogues have run out, each once and for nothing. The first
+/// keep-alives come later than this and the measurement together.
+const SETTLED: Duration = Duration::from_secs(8);
 /// How long the readers may take besides the measurement itself.
 const READERS: Duration = Duration::from_secs(90);
 /// Readers after the first measurement of a case join within this.
@@ -99,8 +104,14 @@ impl Stage {
     pub(crate) fn idle(&self, case: &Case, streams: usize, length: Duration) -> Result<u64> {
         let (camera, urls) = self.start_camera(case)?;
         let urls = urls.get(..streams).context("the camera has too few streams")?;
-        let (proxy, _, _) = self.start_proxy(urls)?;
-        clock::sleep_until(clock::mono() + Duration::from_secs(2));
+        let (proxy, _, log) = self.start_proxy(urls)?;
+        // The proxy comes to a host with few streams at a time; from then on it is idle.
+        let until = clock::mono() + DESCRIBED;
+        while described(&log) < streams {
+            ensure!(clock::mono() < until, "not all {streams} streams have been described");
+            clock::sleep_until(clock::mono() + Duration::from_millis(100));
+        }
+        clock::sleep_until(clock::mono() + SETTLED);
         let before = kernel::cpu_nanos(proxy.id())?;
         clock::sleep_until(clock::mono() + length);
         let spent = kernel::cpu_nanos(proxy.id())?.saturating_sub(before);
@@ -203,6 +214,12 @@ impl Drop for Stage {
 fn log_bytes(log: &str) -> Option<u64> {
     let line = log.lines().rev().find(|line| line.contains("log memory"))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("bytes="))?.parse().ok()
+}
+
+/// How many streams the proxy has described, by its log.
+fn described(log: &Path) -> usize {
+    let said = fs::read_to_string(log).unwrap_or_default();
+    said.lines().filter(|line| line.contains("backend described")).count()
 }
 
 fn soon() -> Instant {
