@@ -77,6 +77,8 @@ pub(crate) struct Alike {
     /// Those that it went to; empty if it went to a row.
     to: SmallVec<[ReaderKey; MAX_ALIKE]>,
     row: Option<usize>,
+    /// To how many of that row.
+    of_row: usize,
     from: Place,
     /// The position behind it.
     end: u64,
@@ -136,6 +138,7 @@ impl<A: Copy> Audience<A> {
         alike.begin(SmallVec::new(), Some(number), at.cursor);
         let (slices, bytes) = alike.offer(log, limits, at, until);
         let to = members.get(..most(bytes)).unwrap_or(members);
+        alike.of_row = to.len();
         TcpNext::Alike(TcpSend { slices, bytes, to, place })
     }
 
@@ -213,6 +216,7 @@ impl<A: Copy> Audience<A> {
 
     fn sent_to_row(&mut self, now: Instant, number: usize, took: &[bool]) {
         let members = self.rows.get(number).map(|row| row.waiting().0).unwrap_or_default();
+        let members = members.get(..self.alike.of_row).unwrap_or(members);
         let offered = members.len().min(took.len());
         let left: SmallVec<[ReaderKey; 4]> =
             members.iter().zip(took).filter(|(_, took)| !**took).map(|(key, _)| *key).collect();
