@@ -30,6 +30,22 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
+/// A port that was free may be somebody else's by the time it is asked for: so often another.
+const PORT_ATTEMPTS: usize = 3;
+
+fn on_free_port(start: impl Fn(u16) -> Result<Proxy, String>) -> Proxy {
+    let mut attempts = (0..PORT_ATTEMPTS).map(|_| start(free_port()));
+    let is_taken = |said: &String| said.contains("Address already in use");
+    match attempts.find(|proxy| !proxy.as_ref().is_err_and(is_taken)) {
+        Some(Ok(proxy)) => proxy,
+        Some(Err(said)) => panic!("{said}"),
+        None => panic!("{PORT_ATTEMPTS} free ports in turn were not free"),
+    }
+}
+
+/// Backends hear at once when the last reader leaves.
+const NO_LINGER: (&str, &str) = ("RTSP_PROXY_DEFAULTS_LINGER", "0s");
+
 impl Proxy {
     /// Starts the proxy on a free port with these further arguments, and `-v`. Its backends hear at
     /// once when the last reader leaves (`linger = 0`).
@@ -38,7 +54,7 @@ impl Proxy {
     /// If it does not print a play URL in time.
     #[must_use]
     pub fn start<S: AsRef<str>>(arguments: &[S]) -> Self {
-        Self::start_on(free_port(), arguments)
+        on_free_port(|port| Self::attempt(port, arguments, &[NO_LINGER]))
     }
 
     /// The same on this port.
@@ -47,7 +63,7 @@ impl Proxy {
     /// If it does not print a play URL in time.
     #[must_use]
     pub fn start_on<S: AsRef<str>>(port: u16, arguments: &[S]) -> Self {
-        Self::start_in(port, arguments, &[("RTSP_PROXY_DEFAULTS_LINGER", "0s")])
+        Self::start_in(port, arguments, &[NO_LINGER])
     }
 
     /// The same with these variables in its environment.
@@ -56,18 +72,28 @@ impl Proxy {
     /// If it does not print a play URL in time.
     #[must_use]
     pub fn start_in<S: AsRef<str>>(port: u16, arguments: &[S], variables: &[(&str, &str)]) -> Self {
+        Self::attempt(port, arguments, variables).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// What the proxy said instead of a play URL, if it printed none in time.
+    fn attempt<S: AsRef<str>>(
+        port: u16,
+        arguments: &[S],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let mut command = Command::new(programs::proxy_server());
         command.args(["-p", &port.to_string(), "-v"]);
         command.args(arguments.iter().map(AsRef::as_ref));
         command.envs(variables.iter().copied());
         let process = Process::start("proxy-server", &mut command);
         let url = process.stdout().wait_for(START, |line| line.starts_with("rtsp://"));
-        assert!(
-            url.is_some(),
-            "the proxy printed no play URL:\n{}",
-            process.stderr().all().join("\n")
-        );
-        Self { process, port }
+        match url {
+            Some(_) => Ok(Self { process, port }),
+            None => {
+                let said = process.stderr().all().join("\n");
+                Err(format!("the proxy printed no play URL:\n{said}"))
+            }
+        }
     }
 
     /// Starts the proxy with one stream, `cam`, and waits until it has been described.
@@ -89,14 +115,15 @@ impl Proxy {
     /// If the file cannot be written or the proxy does not start.
     #[must_use]
     pub fn configured(text: &str) -> Self {
-        let port = free_port();
-        let file =
-            std::env::temp_dir().join(format!("rtsp-proxy-{}-{port}.toml", std::process::id()));
-        std::fs::write(&file, text).expect("a file for the configuration");
-        let proxy = Self::start_in(port, &["--config", &file.display().to_string()], &[]);
-        // It has been read by now.
-        let _gone = std::fs::remove_file(&file);
-        proxy
+        on_free_port(|port| {
+            let name = format!("rtsp-proxy-{}-{port}.toml", std::process::id());
+            let file = std::env::temp_dir().join(name);
+            std::fs::write(&file, text).expect("a file for the configuration");
+            let proxy = Self::attempt(port, &["--config", &file.display().to_string()], &[]);
+            // It has been read by now.
+            let _gone = std::fs::remove_file(&file);
+            proxy
+        })
     }
 
     /// Everything that the log says.
