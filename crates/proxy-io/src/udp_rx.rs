@@ -1,4 +1,5 @@
-//! Datagrams from a backend: as many as one system call brings, copied once into an arena.
+//! Datagrams from a backend: as many as one system call brings. The first message, which mostly
+//! is the only one, stays where it is received; others are copied once.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;

@@ -484,16 +484,21 @@ fn whoever_is_served_with_others_is_counted_as_by_itself() {
     assert_eq!(stats(&players[2]).packets, 4 * 3);
 }
 
+/// So many readers of video alone that are in step, after one packet.
+fn row_of_video(stage: &mut Stage, video: &mut Source, count: usize) -> Vec<Player> {
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let mut players: Vec<_> = (0..count).map(|_| Player::join(stage, origin(), join())).collect();
+    stage.publish(origin(), video.batch(origin(), 1, 100));
+    write_to_each(stage, &mut players);
+    players
+}
+
 #[test]
 fn the_rest_of_a_row_gets_what_the_first_got_and_no_more_though_more_has_come() {
     let (t0, mut stage) = (origin(), stage());
     let (mut video, mut audio) = (Source::new(VIDEO), Source::new(AUDIO));
-    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
-    let mut players: Vec<_> =
-        (0..2 * FEW_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
     let first = video.next.0;
-    stage.publish(t0, video.batch(t0, 1, 100));
-    write_to_each(&mut stage, &mut players);
+    let mut players = row_of_video(&mut stage, &mut video, 2 * FEW_ALIKE);
 
     // Behind what they get is something of a track they do not want.
     for _ in 0..4 {
@@ -566,12 +571,8 @@ fn readers_of_different_tracks_that_were_sent_as_much_are_not_in_step() {
 #[test]
 fn the_log_keeps_what_the_rest_of_a_row_has_not_been_sent() {
     let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
-    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
-    let mut players: Vec<_> =
-        (0..2 * FEW_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
     let first = video.next.0;
-    stage.publish(t0, video.batch(t0, 1, 100));
-    write_to_each(&mut stage, &mut players);
+    let mut players = row_of_video(&mut stage, &mut video, 2 * FEW_ALIKE);
     for _ in 0..4 {
         stage.publish(t0, video.batch(t0, 40, 1200));
     }
