@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, Egress, FanOutLimits, Join, MAX_ALIKE, MAX_SLICES, Push, ReaderKey, Start, TcpNext,
-    TrackId, TrackMask, Transport, WireBatch, WireBatchBuilder,
+    Audience, Egress, FanOutLimits, Form, Join, MAX_ALIKE, MAX_SLICES, Push, ReaderKey, Start,
+    TcpNext, TrackId, TrackMask, Transport, WireBatch, WireBatchBuilder,
 };
 use rtp_rtcp::{ExtSeq, RtpTime, Ssrc};
 use smallvec::SmallVec;
@@ -167,10 +167,11 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// From a key frame on.
+    /// From a key frame on, built in this form.
     #[must_use]
-    pub fn new() -> Self {
-        let builder = WireBatchBuilder::new(TRACK);
+    pub fn new(form: Form) -> Self {
+        let mut builder = WireBatchBuilder::new(TRACK);
+        builder.set_form(form);
         Self { builder, frames: Frames::new(), count: 0, next: ExtSeq(1 << 16) }
     }
 
@@ -194,12 +195,6 @@ impl Batches {
     }
 }
 
-impl Default for Batches {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,12 +202,12 @@ mod tests {
     #[test]
     fn every_reader_is_given_every_byte() {
         let now = crate::clock::mono();
-        let (mut stage, mut batches) = (Stage::new(now, 70, 3), Batches::new());
+        let (mut stage, mut batches) = (Stage::new(now, 70, 3), Batches::new(Form::Plain));
         // The prologues.
         assert_eq!(stage.serve_udp(now), Served { calls: 70, bytes: 70 * 8 });
         assert_eq!(stage.serve_tcp(now), Served { calls: 3, bytes: 3 * 12 });
         let batch = batches.next(now);
-        let (bytes, packets) = (batch.image().len() as u64, batch.len() as u64);
+        let (bytes, packets) = (batch.image_len() as u64, batch.len() as u64);
         stage.publish(now, batch);
         assert_eq!(stage.serve_udp(now), Served { calls: 2, bytes: 70 * bytes });
         assert_eq!(stage.serve_tcp(now), Served { calls: 3, bytes: 3 * (bytes + 4 * packets) });

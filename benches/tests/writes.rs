@@ -7,6 +7,7 @@ use std::time::Duration;
 use benches::clock;
 use benches::runs::{Receiver, Scratch};
 use benches::stage::{Batches, FRAME, Stage};
+use fan_out::Form;
 use integration_tests::camera;
 use integration_tests::proxy::Proxy;
 use integration_tests::raw::RawReader;
@@ -21,7 +22,7 @@ use test_camera::{CameraOptions, Pace, Source, Synthetic};
 fn a_socket_that_takes_everything_is_written_to_once_per_batch() {
     const READERS: usize = 100;
     let mut now = clock::mono();
-    let (mut stage, mut batches) = (Stage::new(now, 0, READERS), Batches::new());
+    let (mut stage, mut batches) = (Stage::new(now, 0, READERS), Batches::new(Form::Interleaved));
     stage.serve_tcp(now);
     for _ in 0..120 {
         let batch = batches.next(now);
@@ -34,7 +35,7 @@ fn a_socket_that_takes_everything_is_written_to_once_per_batch() {
 #[test]
 fn batches_that_wait_together_are_written_together() {
     let mut now = clock::mono();
-    let (mut stage, mut batches) = (Stage::new(now, 0, 10), Batches::new());
+    let (mut stage, mut batches) = (Stage::new(now, 0, 10), Batches::new(Form::Interleaved));
     stage.serve_tcp(now);
     for _ in 0..8 {
         let batch = batches.next(now);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fan_out::{Push, Start, TrackId, WireBatchBuilder};
+use fan_out::{Form, Push, Start, TrackId, WireBatchBuilder};
 use rtp_rtcp::{RtpTime, Ssrc};
 
 use super::rtp::FIRST;
@@ -17,7 +17,8 @@ use crate::stage::{Batches, FRAME, Stage};
 
 pub(super) fn paths() -> Vec<Path> {
     vec![
-        Path::new("fan-out/build batch", "packet", build),
+        Path::new("fan-out/build batch", "packet", || build(Form::Plain)),
+        Path::new("fan-out/build batch, interleaved", "packet", || build(Form::Interleaved)),
         Path::new("fan-out/interleave batch", "packet", interleave),
         Path::new("fan-out/publish", "batch", || serve(0, 0)),
         Path::new("fan-out/UDP, 1 reader", "reader", || serve(1, 0)),
@@ -28,10 +29,11 @@ pub(super) fn paths() -> Vec<Path> {
     ]
 }
 
-fn build() -> Box<dyn Work> {
+fn build(form: Form) -> Box<dyn Work> {
     let now = clock::fixed();
     let packets = Frames::new().frame(OTHER_FRAME, false);
     let mut builder = WireBatchBuilder::new(TrackId(0));
+    builder.set_form(form);
     let mut next = FIRST;
     work(
         || None,
@@ -59,7 +61,7 @@ fn interleave() -> Box<dyn Work> {
         builder.finish(now).expect("packets were pushed")
     };
     work(prepare, |batch| {
-        let longer = batch.interleaved().len() - batch.image().len();
+        let longer = batch.interleaved().len() - batch.image_len();
         (longer / fan_out::FRAME_HEADER_BYTES) as u64
     })
 }
@@ -67,7 +69,8 @@ fn interleave() -> Box<dyn Work> {
 /// One batch after the other, each given to all readers before the next one comes.
 fn serve(udp: usize, tcp: usize) -> Box<dyn Work> {
     let mut now = clock::fixed();
-    let (mut stage, mut batches) = (Stage::new(now, udp, tcp), Batches::new());
+    let form = if udp == 0 { Form::Interleaved } else { Form::Plain };
+    let (mut stage, mut batches) = (Stage::new(now, udp, tcp), Batches::new(form));
     // What readers are given before media.
     stage.serve_udp(now);
     stage.serve_tcp(now);
@@ -80,7 +83,7 @@ fn serve(udp: usize, tcp: usize) -> Box<dyn Work> {
         now += FRAME;
         stage.publish(now, Arc::clone(batch));
         let served = black_box(stage.serve_udp(now).bytes + stage.serve_tcp(now).bytes);
-        if udp + tcp == 0 { 1 } else { served / batch.image().len() as u64 }
+        if udp + tcp == 0 { 1 } else { served / batch.image_len() as u64 }
     })
 }
 
@@ -88,7 +91,7 @@ fn serve(udp: usize, tcp: usize) -> Box<dyn Work> {
 fn begin() -> Box<dyn Work> {
     const FRAMES: u32 = 25;
     let mut now = clock::fixed();
-    let (mut stage, mut batches) = (Stage::new(now, 0, 0), Batches::new());
+    let (mut stage, mut batches) = (Stage::new(now, 0, 0), Batches::new(Form::Interleaved));
     let (mut bytes, mut packets) = (0, 0);
     for _ in 0..FRAMES {
         let batch = batches.next(now);

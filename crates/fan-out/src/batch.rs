@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtp_rtcp::{ExtSeq, Seq};
 use smallvec::SmallVec;
 
 use crate::TrackId;
+use crate::form::Forms;
 use crate::live_point::Times;
 use crate::meter::Meter;
 
@@ -46,16 +47,17 @@ pub enum Rendition {
     Datagrams,
 }
 
-/// One contiguous image of at most [`MAX_BATCH_BYTES`] of one track, with the points to cut it at.
+/// Packets of one track, [`MAX_BATCH_BYTES`] of them at most, with the points to cut them at.
 ///
 /// Made once per stream by a [`WireBatchBuilder`](crate::WireBatchBuilder), never changed, and
-/// always behind an [`Arc`]: the same bytes go to every socket.
+/// always behind an [`Arc`]: the same bytes go to every socket. It is built in the
+/// [`Form`](crate::Form) that its readers take, and has the other one once somebody takes that.
 pub struct WireBatch {
     pub(crate) track: TrackId,
     pub(crate) kind: EntryKind,
     pub(crate) rendition: Rendition,
     pub(crate) at: Instant,
-    pub(crate) image: Box<[u8]>,
+    pub(crate) forms: Forms,
     /// Where each packet ends in the image.
     pub(crate) ends: SmallVec<[u32; 4]>,
     /// First and last sequence number; none for a report.
@@ -64,7 +66,6 @@ pub struct WireBatch {
     pub(crate) times: Option<Times>,
     pub(crate) key: Option<ExtSeq>,
     pub(crate) payload_octets: u64,
-    pub(crate) framed: OnceLock<Box<[u8]>>,
     /// What counts it while it lives.
     pub(crate) meter: Option<Arc<Meter>>,
 }
@@ -95,13 +96,12 @@ impl WireBatch {
             kind: EntryKind::Report,
             rendition,
             at,
-            image: compound.into(),
+            forms: Forms::plain(compound.into()),
             ends,
             seqs: None,
             times: None,
             key: None,
             payload_octets: 0,
-            framed: OnceLock::new(),
             meter: None,
         })
     }
@@ -136,14 +136,19 @@ impl WireBatch {
         self.ends.is_empty()
     }
 
-    /// All packets, one after the other.
-    pub fn image(&self) -> &[u8] {
-        &self.image
+    /// The bytes of all packets together.
+    pub fn image_len(&self) -> usize {
+        self.ends.last().map_or(0, |end| *end as usize)
     }
 
     /// The packet with this index; empty if there is none.
     pub fn packet(&self, index: usize) -> &[u8] {
-        self.image.get(self.bytes_of(index)).unwrap_or_default()
+        if index >= self.len() {
+            return &[];
+        }
+        let bytes = self.bytes_of(index);
+        let headers = self.forms.header_len() * (index + 1);
+        self.forms.built().get(bytes.start + headers..bytes.end + headers).unwrap_or_default()
     }
 
     /// The packets in order.
@@ -180,27 +185,6 @@ impl WireBatch {
     /// Payload octets as sender reports count them (RFC 3550 section 6.4.1); 0 for a report.
     pub fn octets(&self) -> u64 {
         self.payload_octets
-    }
-
-    /// The memory it holds: the image, the interleaved form if that was built, and itself.
-    pub fn bytes_held(&self) -> usize {
-        size_of::<Self>() + self.image.len() + self.framed.get().map_or(0, |framed| framed.len())
-    }
-
-    /// The image as `$` frames with the usual channels, 2n for RTP and 2n+1 for RTCP of track n.
-    ///
-    /// Built once, when the first reader asks.
-    pub fn interleaved(&self) -> &[u8] {
-        self.framed.get_or_init(|| {
-            let mut framed = Vec::with_capacity(self.framed_len());
-            let (rtp, rtcp) = self.track.usual_channels();
-            let channel = if self.kind == EntryKind::Media { rtp } else { rtcp };
-            self.frame_onto(&mut framed, 0..self.len(), channel);
-            if let Some(meter) = &self.meter {
-                meter.add(framed.len());
-            }
-            framed.into_boxed_slice()
-        })
     }
 
     /// Cuts the image into sends of equal packets, the last of each possibly shorter, each of at
@@ -244,7 +228,7 @@ impl WireBatch {
 
     /// The bytes of the interleaved form.
     pub(crate) fn framed_len(&self) -> usize {
-        self.image.len() + FRAME_HEADER_BYTES * self.len()
+        self.image_len() + FRAME_HEADER_BYTES * self.len()
     }
 
     /// Where packet `index` begins in the interleaved form.
@@ -302,7 +286,7 @@ impl WireBatch {
     }
 
     fn end_of(&self, index: usize) -> usize {
-        self.ends.get(index).map_or(self.image.len(), |end| *end as usize)
+        self.ends.get(index).map_or_else(|| self.image_len(), |end| *end as usize)
     }
 
     fn bytes_of(&self, index: usize) -> Range<usize> {
@@ -324,7 +308,7 @@ impl fmt::Debug for WireBatch {
             .field("track", &self.track)
             .field("kind", &self.kind)
             .field("packets", &self.len())
-            .field("bytes", &self.image.len())
+            .field("bytes", &self.image_len())
             .field("seqs", &self.seqs)
             .field("key", &self.key)
             .finish_non_exhaustive()

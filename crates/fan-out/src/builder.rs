@@ -1,12 +1,13 @@
 //! Building batches: the one copy a packet is given per stream.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtp_rtcp::{ExtSeq, RtpTime, Ssrc, patch_header};
 use smallvec::SmallVec;
 
-use crate::batch::{EntryKind, MAX_BATCH_BYTES, Rendition, WireBatch};
+use crate::batch::{EntryKind, MAX_BATCH_BYTES, Rendition, WireBatch, frame_header};
+use crate::form::{Form, Forms};
 use crate::live_point::Times;
 use crate::meter::Meter;
 use crate::track::TrackId;
@@ -16,7 +17,13 @@ use crate::track::TrackId;
 pub struct WireBatchBuilder {
     track: TrackId,
     rendition: Rendition,
+    /// The form of the batch under construction, and of the next one.
+    form: Form,
+    next_form: Form,
+    /// The packets, in that form.
     image: Vec<u8>,
+    /// The bytes of the packets alone.
+    octets: usize,
     ends: SmallVec<[u32; 4]>,
     seqs: Option<(ExtSeq, ExtSeq)>,
     times: Option<Times>,
@@ -39,7 +46,7 @@ pub enum Push {
     Full,
     /// It exceeds [`MAX_BATCH_BYTES`] and fits no batch.
     TooLarge,
-    /// It has no RTP header to patch.
+    /// It has no RTP header to patch, or fewer bytes than were announced.
     NotRtp,
 }
 
@@ -60,7 +67,10 @@ impl WireBatchBuilder {
         Self {
             track,
             rendition: Rendition::Shared,
+            form: Form::Plain,
+            next_form: Form::Plain,
             image: Vec::new(),
+            octets: 0,
             ends: SmallVec::new(),
             seqs: None,
             times: None,
@@ -86,6 +96,7 @@ impl WireBatchBuilder {
     pub fn begin(&mut self, track: TrackId) {
         self.image.clear();
         self.ends.clear();
+        self.octets = 0;
         (self.seqs, self.times, self.key, self.payload_octets) = (None, None, None, 0);
         self.track = track;
     }
@@ -93,6 +104,13 @@ impl WireBatchBuilder {
     /// Batches are for these readers, from the one under construction on; at first for all.
     pub fn set_rendition(&mut self, rendition: Rendition) {
         self.rendition = rendition;
+    }
+
+    /// Batches are built in this form, from the next one on that is begun; at first plain. The
+    /// other form of a batch costs a copy once it is asked for, so this one had better be what its
+    /// readers take.
+    pub fn set_form(&mut self, form: Form) {
+        self.next_form = form;
     }
 
     /// Copies `packet` into the image and writes `seq`, `timestamp` and `ssrc` into the copy.
@@ -103,14 +121,14 @@ impl WireBatchBuilder {
         if let Err(push) = self.admit(packet.len(), seq) {
             return push;
         }
-        let start = self.image.len();
+        let start = self.begin_packet(packet.len());
         self.image.extend_from_slice(packet);
         self.note(start, payload, seq, timestamp, ssrc)
     }
 
     /// Writes a packet into the image that is given in parts: the fixed header, of which number,
     /// timestamp and source are replaced, without CSRCs, extension and padding; and `octets` bytes
-    /// of payload, in pieces.
+    /// of payload, in pieces; what these have beyond that is left out.
     pub fn push_parts<'a>(
         &mut self,
         header: [u8; 12],
@@ -123,13 +141,18 @@ impl WireBatchBuilder {
         if let Err(push) = self.admit(header.len() + octets, seq) {
             return push;
         }
-        let start = self.image.len();
+        let start = self.begin_packet(header.len() + octets);
         self.image.extend_from_slice(&header);
-        pieces.for_each(|piece| self.image.extend_from_slice(piece));
-        if self.image.len() > MAX_BATCH_BYTES {
-            // There was more than announced.
-            self.image.truncate(start);
-            return if start == 0 { Push::TooLarge } else { Push::Full };
+        let mut rest = octets;
+        for piece in pieces {
+            let piece = piece.get(..rest).unwrap_or(piece);
+            self.image.extend_from_slice(piece);
+            rest -= piece.len();
+        }
+        if rest > 0 {
+            // Less than announced: no packet.
+            self.cut_off(start);
+            return Push::NotRtp;
         }
         self.note(start, octets as u64, seq, timestamp, ssrc)
     }
@@ -142,18 +165,36 @@ impl WireBatchBuilder {
         }
         if let Some((first, last)) = self.seqs {
             let follows = seq > last && seq.0 - last.0 <= MAX_STEP && seq.0 - first.0 <= MAX_SPAN;
-            let fits = self.image.len() + bytes <= MAX_BATCH_BYTES;
+            let fits = self.octets + bytes <= MAX_BATCH_BYTES;
             if !follows || !fits || self.ends.len() >= MAX_PACKETS {
                 return Err(Push::Full);
             }
         } else {
+            self.form = self.next_form;
             let guess = self.guesses.get(self.track.index()).copied().unwrap_or_default();
-            self.image.reserve(guess.max(bytes));
+            self.image.reserve(guess.max(bytes + self.form.header_len()));
         }
         Ok(())
     }
 
-    /// Patches and counts the packet that the image has from `start` on.
+    /// Writes what goes before a packet of so many bytes; says where that begins.
+    #[inline(always)]
+    fn begin_packet(&mut self, bytes: usize) -> usize {
+        let start = self.image.len();
+        if self.form == Form::Interleaved {
+            let (channel, _) = self.track.usual_channels();
+            self.image.extend_from_slice(&frame_header(channel, bytes));
+        }
+        start
+    }
+
+    /// Takes a packet out again that was begun here.
+    #[cold]
+    fn cut_off(&mut self, start: usize) {
+        self.image.truncate(start);
+    }
+
+    /// Patches and counts the packet that was begun at `start`.
     #[inline(always)]
     fn note(
         &mut self,
@@ -163,12 +204,14 @@ impl WireBatchBuilder {
         timestamp: RtpTime,
         ssrc: Ssrc,
     ) -> Push {
-        let copy = self.image.get_mut(start..).unwrap_or_default();
+        let begin = start + self.form.header_len();
+        let copy = self.image.get_mut(begin..).unwrap_or_default();
         if !patch_header(copy, seq.seq(), timestamp, ssrc) {
-            self.image.truncate(start);
+            self.cut_off(start);
             return Push::NotRtp;
         }
-        self.ends.push(self.image.len() as u32);
+        self.octets += self.image.len() - begin;
+        self.ends.push(self.octets as u32);
         self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
         match &mut self.times {
             Some(times) => times.push(timestamp),
@@ -194,18 +237,18 @@ impl WireBatchBuilder {
     pub fn finish(&mut self, at: Instant) -> Option<Arc<WireBatch>> {
         let seqs = self.seqs.take()?;
         self.guess_by(self.image.len());
+        self.octets = 0;
         let batch = WireBatch {
             track: self.track,
             kind: EntryKind::Media,
             rendition: self.rendition,
             at,
-            image: std::mem::take(&mut self.image).into_boxed_slice(),
+            forms: Forms::new(self.form, std::mem::take(&mut self.image).into_boxed_slice()),
             ends: std::mem::take(&mut self.ends),
             seqs: Some(seqs),
             times: self.times.take(),
             key: self.key.take(),
             payload_octets: std::mem::take(&mut self.payload_octets),
-            framed: OnceLock::new(),
             meter: self.meter.clone(),
         };
         if let Some(meter) = &batch.meter {

@@ -413,7 +413,7 @@ impl<A: Copy> Burst<A> {
             let run = if is_media {
                 self.gather(shared.log, end, cap, shared.scratch)
             } else {
-                let bytes = batch.image().len();
+                let bytes = batch.image_len();
                 BurstRun {
                     kind: EntryKind::Report,
                     packets: usize::from(bytes <= MAX_DATAGRAM_BYTES),

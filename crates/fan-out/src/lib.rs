@@ -35,6 +35,7 @@ mod builder;
 mod burst;
 mod egress;
 mod event;
+mod form;
 mod group;
 mod join;
 mod knocks;
@@ -61,6 +62,7 @@ pub use batch::{
 pub use builder::{Push, WireBatchBuilder};
 pub use egress::{Admit, Egress, MAX_SLICES};
 pub use event::{AudienceEvent, CutReason, DropCause, Lag, ReaderStats};
+pub use form::Form;
 pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, UdpTracks};
 pub use limits::FanOutLimits;
 pub use meter::Meter;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rtp_rtcp::{ExtSeq, RtpTime};
 
 use crate::batch::{EntryKind, WireBatch};
+use crate::form::Form;
 use crate::limits::FanOutLimits;
 use crate::live_point::{Clock, LivePoint};
 use crate::track::{MAX_TRACKS, TrackId, TrackMask};
@@ -44,7 +45,7 @@ impl Amount {
             EntryKind::Media => {
                 let from = (from as usize).min(batch.len());
                 Self {
-                    bytes: (batch.image().len() - batch.start_of(from)) as u64,
+                    bytes: (batch.image_len() - batch.start_of(from)) as u64,
                     packets: (batch.len() - from) as u64,
                 }
             }
@@ -83,8 +84,8 @@ pub(crate) struct Entry {
     pub(crate) step: u64,
     /// When it was appended: nobody has been behind with it for longer, whenever it arrived.
     pub(crate) since: Instant,
-    /// Whether its interleaved form is counted.
-    is_framed: Cell<bool>,
+    /// What is counted of the form that it was not built in.
+    more: Cell<usize>,
 }
 
 impl Entry {
@@ -92,14 +93,9 @@ impl Entry {
         self.batch.kind() == EntryKind::Media
     }
 
-    /// The bytes of the image and what goes with it.
+    /// The bytes of what it was built of and what goes with it.
     fn bytes(&self) -> usize {
-        size_of::<WireBatch>() + size_of::<Self>() + self.batch.image().len()
-    }
-
-    /// The bytes of the interleaved form of media; that of reports is not worth counting.
-    fn framed_bytes(&self) -> usize {
-        if self.is_media() { self.batch.framed_len() } else { 0 }
+        size_of::<WireBatch>() + size_of::<Self>() + self.batch.built().len()
     }
 }
 
@@ -149,11 +145,12 @@ pub(crate) struct Log {
     entries: VecDeque<Entry>,
     base: u64,
     tracks: [TrackState; MAX_TRACKS],
-    /// Bytes held by media entries, by reports, and by the interleaved forms of media. The last
-    /// of these is a cell because a form is built while the log is lent to a write.
+    /// Bytes held by media entries, by reports, and by the forms of media that somebody asked for
+    /// besides those that were built. The last of these is a cell because a form is made while the
+    /// log is lent to a write.
     held_media: usize,
     held_reports: usize,
-    framed: Cell<usize>,
+    more: Cell<usize>,
     reports: usize,
     /// When the newest media entry arrived.
     media_at: Option<Instant>,
@@ -177,7 +174,7 @@ impl Log {
             tracks: [TrackState::default(); MAX_TRACKS],
             held_media: 0,
             held_reports: 0,
-            framed: Cell::new(0),
+            more: Cell::new(0),
             reports: 0,
             media_at: None,
             gone_at: None,
@@ -185,14 +182,14 @@ impl Log {
     }
 
     /// A log that goes on from all that is in this one, places and numbers included. The batches
-    /// are shared; their interleaved forms belong to the readers of this one.
+    /// are shared; a form that was not built is counted where it is asked for.
     pub(crate) fn fork(&self) -> Self {
         let entries = self.entries.iter().map(|entry| Entry {
             batch: Arc::clone(&entry.batch),
-            is_framed: Cell::new(false),
+            more: Cell::new(0),
             ..*entry
         });
-        Self { entries: entries.collect(), framed: Cell::new(0), ..*self }
+        Self { entries: entries.collect(), more: Cell::new(0), ..*self }
     }
 
     /// The position of the oldest entry.
@@ -216,7 +213,7 @@ impl Log {
 
     /// The bytes held, reports included.
     pub(crate) fn bytes(&self) -> usize {
-        self.held_media + self.held_reports + self.framed.get()
+        self.held_media + self.held_reports + self.more.get()
     }
 
     /// The time between the oldest and the newest media.
@@ -328,8 +325,7 @@ impl Log {
     /// Appends an entry and returns its position.
     pub(crate) fn append(&mut self, now: Instant, batch: Arc<WireBatch>) -> u64 {
         let pos = self.end();
-        let mut entry =
-            Entry { batch, key: None, step: 0, since: now, is_framed: Cell::new(false) };
+        let mut entry = Entry { batch, key: None, step: 0, since: now, more: Cell::new(0) };
         let held = entry.bytes();
         let batch = &entry.batch;
         match batch.seqs {
@@ -408,10 +404,24 @@ impl Log {
         None
     }
 
-    /// Counts the interleaved form of an entry of this log, which a reader had built.
-    pub(crate) fn count_framed(&self, entry: &Entry) {
-        if !entry.is_framed.replace(true) {
-            self.framed.set(self.framed.get() + entry.framed_bytes());
+    /// An entry of this log as readers over UDP take it.
+    pub(crate) fn image<'a>(&self, entry: &'a Entry) -> &'a [u8] {
+        self.count(entry, Form::Plain);
+        entry.batch.image()
+    }
+
+    /// An entry of this log as readers over TCP take it.
+    pub(crate) fn interleaved<'a>(&self, entry: &'a Entry) -> &'a [u8] {
+        self.count(entry, Form::Interleaved);
+        entry.batch.interleaved()
+    }
+
+    /// Counts a form of media that is about to be made; that of reports is not worth counting.
+    fn count(&self, entry: &Entry, form: Form) {
+        let more = entry.batch.bytes_more(form);
+        if more > 0 && entry.more.get() == 0 && entry.is_media() {
+            entry.more.set(more);
+            self.more.set(self.more.get() + more);
         }
     }
 
@@ -419,7 +429,7 @@ impl Log {
     pub(crate) fn is_over(&self, limits: &FanOutLimits) -> bool {
         let Some(front) = self.front() else { return false };
         let age = self.media_at.map(|newest| newest.saturating_duration_since(front.batch.at()));
-        self.held_media + self.framed.get() > limits.log_max_bytes
+        self.held_media + self.more.get() > limits.log_max_bytes
             || self.reports > MAX_REPORTS
             || age.is_some_and(|age| age > limits.log_max_age)
     }
@@ -456,9 +466,7 @@ impl Log {
                 self.reports -= 1;
             }
         }
-        if entry.is_framed.get() {
-            self.framed.set(self.framed.get() - entry.framed_bytes());
-        }
+        self.more.set(self.more.get() - entry.more.get());
         self.gone_at = Some(entry.since);
         if let Some(state) = self.tracks.get_mut(entry.batch.track().index()) {
             let is_gone = |key: Key| key.begins.pos < self.base;
@@ -478,7 +486,7 @@ impl Log {
         self.entries.clear();
         self.held_media = 0;
         self.held_reports = 0;
-        self.framed.set(0);
+        self.more.set(0);
         self.reports = 0;
         self.media_at = None;
         self.gone_at = None;

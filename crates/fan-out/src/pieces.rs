@@ -20,7 +20,7 @@ impl Piece<'_> {
     /// Bytes of its packets, without what frames them.
     pub(crate) fn octets(&self) -> usize {
         let batch = &self.entry.batch;
-        batch.image().len() - batch.start_of(self.from as usize)
+        batch.image_len() - batch.start_of(self.from as usize)
     }
 }
 

@@ -68,8 +68,7 @@ impl<A: Copy> Audience<A> {
         if is_shared && !is_full {
             for piece in pieces.take(MAX_SLICES - out.len()) {
                 let batch = &piece.entry.batch;
-                let framed = batch.interleaved();
-                self.log.count_framed(piece.entry);
+                let framed = self.log.interleaved(piece.entry);
                 let begin = batch.framed_start(piece.from as usize);
                 out.push(IoSlice::new(framed.get(begin..).unwrap_or_default()));
             }

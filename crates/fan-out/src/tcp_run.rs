@@ -262,8 +262,7 @@ impl Alike {
             && until.is_none_or(|until| Place::at(piece.pos) < until)
         {
             let batch = &piece.entry.batch;
-            let framed = batch.interleaved();
-            log.count_framed(piece.entry);
+            let framed = log.interleaved(piece.entry);
             let rest = framed.get(batch.framed_start(piece.from as usize)..).unwrap_or_default();
             bytes += rest.len();
             slices.push(IoSlice::new(rest));

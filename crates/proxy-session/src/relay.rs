@@ -100,7 +100,9 @@ impl Stream {
     pub(crate) fn begin_batch(&mut self, now: Now, index: usize, track: TrackId) {
         self.close_batch(now);
         self.builder.begin(track);
-        self.builder.set_rendition(self.rendition_of(index));
+        let rendition = self.rendition_of(index);
+        self.builder.set_rendition(rendition);
+        self.builder.set_form(self.form_of(rendition));
         self.building = Some(index);
     }
 

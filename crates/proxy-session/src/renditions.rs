@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fan_out::{EntryKind, MAX_DATAGRAM_BYTES, Rendition, WireBatch};
+use fan_out::{EntryKind, Form, MAX_DATAGRAM_BYTES, Rendition, WireBatch};
 use rtp_rtcp::{ExtSeq, Now};
 use sdp::Media;
 
@@ -18,6 +18,8 @@ use crate::track::Track;
 pub(crate) struct Datagrams {
     /// The largest datagram that goes to them as it came; `None` without such readers.
     limit: Option<usize>,
+    /// Whether all who want media, or last did, are over TCP.
+    are_unwanted: bool,
     /// Whether it was told that some go out whole above that.
     warned: bool,
     /// Whether it was told that access units are too large to be made anew.
@@ -46,6 +48,15 @@ impl Stream {
         match self.tracks.get(index) {
             Some(Some(track)) if track.fork.is_some() => Rendition::Original,
             _ => Rendition::Shared,
+        }
+    }
+
+    /// The form that those who are there take a batch in.
+    pub(crate) fn form_of(&self, rendition: Rendition) -> Form {
+        match rendition {
+            Rendition::Original => Form::Interleaved,
+            Rendition::Shared if self.datagrams.are_unwanted => Form::Interleaved,
+            Rendition::Shared | Rendition::Datagrams => Form::Plain,
         }
     }
 
@@ -205,8 +216,14 @@ impl Stream {
         self.watch_sizes();
     }
 
-    /// What readers over UDP take has changed with these.
+    /// Who is there has changed, and what they take with them.
     pub(crate) fn settle_renditions(&mut self) {
+        let there = self.readers.values().filter(|interest| interest.wants);
+        let mut deliveries = there.map(|interest| interest.delivery).peekable();
+        // With nobody there it stays as it was: whoever comes may be as those who left.
+        if deliveries.peek().is_some() {
+            self.datagrams.are_unwanted = deliveries.all(|delivery| delivery == Delivery::Tcp);
+        }
         if !self.is_watching_sizes() {
             return;
         }

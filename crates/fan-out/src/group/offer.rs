@@ -84,7 +84,7 @@ impl<A: Copy> Group<A> {
             if !self.knocks.is_empty() && !entry.is_media() && self.main.is_at_border() {
                 let count = self.knocks.due(self.main.place.pos, entry, seats, shared.log);
                 if count > 0 {
-                    let bytes = entry.batch.image().len();
+                    let bytes = entry.batch.image_len();
                     let run = Run { packets: 0..1, bytes: 0..bytes, segment: bytes };
                     return Some(Offer { side: Side::Knock, count, run });
                 }
@@ -193,10 +193,11 @@ impl<A: Copy> Group<A> {
                 return Some(UdpSend { payload, segment: None, rtcp: false, to });
             }
         };
-        let batch = &log.get(sending.place.pos)?.batch;
+        let entry = log.get(sending.place.pos)?;
+        let batch = &entry.batch;
         let to = seats.addresses(batch.kind()).get(sending.done..sending.done + offer.count)?;
         Some(UdpSend {
-            payload: batch.image().get(offer.run.bytes.clone())?,
+            payload: log.image(entry).get(offer.run.bytes.clone())?,
             segment: (offer.run.packets.len() > 1).then_some(offer.run.segment),
             rtcp: batch.kind() == EntryKind::Report,
             to,

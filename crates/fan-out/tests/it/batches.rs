@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use fan_out::{
-    EntryKind, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, Push, TrackId, WireBatch, WireBatchBuilder,
+    EntryKind, Form, MAX_BATCH_BYTES, MAX_DATAGRAM_BYTES, Push, TrackId, WireBatch,
+    WireBatchBuilder,
 };
 use proptest::prelude::*;
 use rtp_rtcp::{ExtSeq, RtpHeader, RtpTime, Seq, Ssrc};
@@ -11,11 +12,17 @@ use rtp_rtcp::{ExtSeq, RtpHeader, RtpTime, Seq, Ssrc};
 use crate::source::{AUDIO, Source, VIDEO, origin, packet};
 
 fn built(sizes: &[usize]) -> Arc<WireBatch> {
-    let mut source = Source::new(VIDEO);
-    for size in sizes {
-        source.push(*size);
+    built_as(Form::Plain, sizes)
+}
+
+fn built_as(form: Form, sizes: &[usize]) -> Arc<WireBatch> {
+    let mut builder = WireBatchBuilder::new(VIDEO);
+    builder.set_form(form);
+    for (size, seq) in sizes.iter().zip(1..) {
+        let packet = packet(VIDEO, ExtSeq(seq), *size);
+        assert_eq!(builder.push(&packet, ExtSeq(seq), RtpTime(0), Ssrc(0)), Push::Added);
     }
-    source.finish(origin())
+    builder.finish(origin()).expect("packets were pushed")
 }
 
 #[test]
@@ -98,11 +105,52 @@ fn a_report_is_one_packet_of_the_rtcp_channel() {
 }
 
 #[test]
-fn the_interleaved_form_counts_as_held_once_it_is_built() {
-    let batch = built(&[100, 200]);
-    let before = batch.bytes_held();
-    assert_eq!(batch.interleaved().len(), 308);
-    assert_eq!(batch.bytes_held(), before + 308);
+fn the_form_that_was_not_built_counts_as_held_once_somebody_asks_for_it() {
+    let [plain, framed] = [Form::Plain, Form::Interleaved].map(|form| built_as(form, &[100, 200]));
+    let none = WireBatch::report(VIDEO, &[], origin()).bytes_held();
+    assert_eq!((plain.bytes_held(), framed.bytes_held()), (none + 300, none + 308));
+    assert_eq!((plain.image().len(), framed.interleaved().len()), (300, 308));
+    assert_eq!((plain.bytes_held(), framed.bytes_held()), (none + 300, none + 308));
+    assert_eq!((plain.interleaved().len(), framed.image().len()), (308, 300));
+    assert_eq!((plain.bytes_held(), framed.bytes_held()), (none + 608, none + 608));
+}
+
+#[test]
+fn a_form_is_of_the_batches_begun_after_it_was_chosen() {
+    let mut builder = WireBatchBuilder::new(AUDIO);
+    let small = packet(AUDIO, ExtSeq(1), 24);
+    for (form, built, seq) in [(Form::Interleaved, 48, 1), (Form::Plain, 56, 3)] {
+        assert_eq!(builder.push(&small, ExtSeq(seq), RtpTime(0), Ssrc(0)), Push::Added);
+        builder.set_form(form);
+        assert_eq!(builder.push(&small, ExtSeq(seq + 1), RtpTime(0), Ssrc(0)), Push::Added);
+        let batch = builder.finish(origin()).expect("two packets");
+        assert_eq!((batch.built().len(), batch.image_len()), (built, 48));
+        let (channel, _) = AUDIO.usual_channels();
+        assert_eq!(batch.interleaved()[..4], [b'$', channel, 0, 24]);
+    }
+}
+
+#[test]
+fn a_packet_that_is_refused_leaves_nothing_behind_in_either_form() {
+    for form in [Form::Plain, Form::Interleaved] {
+        let mut builder = WireBatchBuilder::new(VIDEO);
+        builder.set_form(form);
+        let small = packet(VIDEO, ExtSeq(1), 24);
+        let header = *small.first_chunk().expect("a header");
+        let push = |builder: &mut WireBatchBuilder, seq| {
+            builder.push(&small, ExtSeq(seq), RtpTime(0), Ssrc(0))
+        };
+        assert_eq!(push(&mut builder, 1), Push::Added);
+        let parts = [&small[12..]].into_iter();
+        let pushed = builder.push_parts(header, parts, 13, ExtSeq(2), RtpTime(0), Ssrc(0));
+        assert_eq!(pushed, Push::NotRtp);
+        assert_eq!(builder.push(&[0; 40], ExtSeq(2), RtpTime(0), Ssrc(0)), Push::NotRtp);
+        assert_eq!(push(&mut builder, 2), Push::Added);
+        let batch = builder.finish(origin()).expect("two packets");
+        assert_eq!((batch.image().len(), batch.interleaved().len()), (48, 56));
+        assert_eq!(batch.packet(1)[12..], small[12..]);
+        assert_eq!((batch.packet(2), batch.packet(usize::MAX)), (&[][..], &[][..]));
+    }
 }
 
 #[test]
@@ -126,8 +174,9 @@ proptest! {
     fn all_forms_hold_the_same_packets(
         sizes in prop::collection::vec(prop_oneof![Just(1200_usize), 24..1400_usize], 1..50),
         cap in 0..100_usize,
+        form in prop_oneof![Just(Form::Plain), Just(Form::Interleaved)],
     ) {
-        let batch = built(&sizes);
+        let batch = built_as(form, &sizes);
         let packets: Vec<Vec<u8>> = batch.packets().map(<[u8]>::to_vec).collect();
         prop_assert_eq!(packets.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
         prop_assert_eq!(packets.concat(), batch.image());

@@ -4,6 +4,7 @@ use fan_out::{Audience, EntryKind, FanOutLimits, Start, TrackMask, WireBatch};
 
 use crate::source::{AUDIO, Source, VIDEO, both, ms, origin, report};
 use crate::tcp_player::{Player, Stage, tcp};
+use crate::udp_players::{Net, udp};
 
 fn stage(limits: FanOutLimits) -> Stage {
     Audience::new(limits, TrackMask::of(VIDEO))
@@ -125,6 +126,24 @@ fn the_interleaved_form_counts_against_the_bound() {
     }
     stage.publish(t0, video.batch(t0, 10, 1000));
     assert!((80_000..=100_000).contains(&stage.log_bytes()), "{}", stage.log_bytes());
+}
+
+#[test]
+fn a_form_is_counted_from_when_somebody_asks_for_it_until_its_batch_is_gone() {
+    let (t0, mut stage, mut video) = (origin(), stage(FanOutLimits::default()), Source::new(VIDEO));
+    let mut player = Player::join(&mut stage, t0, tcp(both(), Start::Live));
+    stage.join(t0, udp(0, 0, both(), Start::Live)).expect("room");
+    stage.publish(t0, video.key(t0, 10, 1000));
+    stage.publish(t0, video.batch(t0, 10, 1000));
+    let built = stage.log_bytes();
+    assert!((20_040..21_000).contains(&built), "one of each form: {built}");
+    player.drain(&mut stage, t0);
+    assert_eq!(stage.log_bytes(), built + 10_040);
+    Net::default().drain(&mut stage, t0, 0);
+    assert_eq!(stage.log_bytes(), built + 20_040);
+    let t1 = t0 + ms(20_000);
+    stage.publish(t1, video.batch(t1, 1, 1000));
+    assert!(stage.log_bytes() < 1_500, "{}", stage.log_bytes());
 }
 
 #[test]

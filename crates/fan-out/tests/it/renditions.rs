@@ -203,8 +203,13 @@ fn a_packet_in_parts_is_as_one_in_one_piece() {
     let pieces = (0..66).map(|_| &large[..]);
     let pushed = builder.push_parts(*header, pieces, 66_000, FIRST, time(VIDEO, FIRST), Ssrc(0));
     assert_eq!(pushed, fan_out::Push::TooLarge);
-    let pieces = (0..66).map(|_| &large[..]);
-    let pushed = builder.push_parts(*header, pieces, 10, FIRST, time(VIDEO, FIRST), Ssrc(0));
-    assert_eq!(pushed, fan_out::Push::TooLarge, "more than announced");
+    let pieces = (0..9).map(|_| &large[..]);
+    let pushed = builder.push_parts(*header, pieces, 9_001, FIRST, time(VIDEO, FIRST), Ssrc(0));
+    assert_eq!(pushed, fan_out::Push::NotRtp, "less than announced");
     assert!(builder.finish(origin()).is_none());
+    let pieces = (0..66).map(|_| &large[..]);
+    let pushed = builder.push_parts(*header, pieces, 1_010, FIRST, time(VIDEO, FIRST), Ssrc(0));
+    assert_eq!(pushed, fan_out::Push::Added);
+    let cut = builder.finish(origin()).expect("a packet");
+    assert_eq!((cut.image_len(), cut.octets()), (1_022, 1_010), "more than announced is left out");
 }

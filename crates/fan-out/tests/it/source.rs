@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fan_out::{Push, TrackId, TrackMask, WireBatch, WireBatchBuilder};
+use fan_out::{Form, Push, TrackId, TrackMask, WireBatch, WireBatchBuilder};
 use rtp_rtcp::{ExtSeq, RtpTime, Ssrc};
 
 pub(crate) const VIDEO: TrackId = TrackId(0);
@@ -91,17 +91,19 @@ pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// One track's packets, one after the other.
+/// One track's packets, one after the other, in batches of one form and the other in turn.
 #[derive(Debug)]
 pub(crate) struct Source {
     builder: WireBatchBuilder,
+    form: Form,
     track: TrackId,
     pub(crate) next: ExtSeq,
 }
 
 impl Source {
     pub(crate) fn new(track: TrackId) -> Self {
-        Self { builder: WireBatchBuilder::new(track), track, next: FIRST }
+        let builder = WireBatchBuilder::new(track);
+        Self { builder, form: Form::Plain, track, next: FIRST }
     }
 
     pub(crate) fn track(&self) -> TrackId {
@@ -132,6 +134,11 @@ impl Source {
     }
 
     pub(crate) fn finish(&mut self, at: Instant) -> Arc<WireBatch> {
+        self.form = match self.form {
+            Form::Plain => Form::Interleaved,
+            Form::Interleaved => Form::Plain,
+        };
+        self.builder.set_form(self.form);
         self.builder.finish(at).expect("a packet was pushed")
     }
 

@@ -173,7 +173,7 @@ pub(super) fn shared(batch: &std::sync::Arc<fan_out::WireBatch>) -> Bytes {
     struct Image(std::sync::Arc<fan_out::WireBatch>);
     impl AsRef<[u8]> for Image {
         fn as_ref(&self) -> &[u8] {
-            self.0.image()
+            self.0.built()
         }
     }
     Bytes::from_owner(Image(std::sync::Arc::clone(batch)))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use codec_framers::{
     AccessUnit, AnyDepacketizer, Continuity, Depacketizer, Limits, Packet as Payload,
 };
-use fan_out::{EntryKind, Rendition, Start, WireBatch};
+use fan_out::{EntryKind, Form, Rendition, Start, WireBatch};
 use proptest::prelude::*;
 use proxy_session::{
     Ask, Delivery, Output, Packets, StreamEvent, StreamOptions, TrackStatus, Welcome,
@@ -140,6 +140,55 @@ fn what_fits_goes_to_all_in_one_log() {
     assert_eq!(sizes(&packets(&rig, Rendition::Datagrams, VIDEO)), [1_472, 114]);
     assert!(rig.batches().iter().all(|(_, batch)| batch.rendition() == Rendition::Shared));
     assert_eq!((status(&rig).relayed, status(&rig).relayed_udp), (2, 0));
+}
+
+/// The form that a batch of media was built in.
+fn form(batch: &WireBatch) -> Form {
+    match batch.built().len() - batch.image_len() {
+        0 => Form::Plain,
+        headers => {
+            assert_eq!(headers, 4 * batch.len());
+            Form::Interleaved
+        }
+    }
+}
+
+#[test]
+fn batches_are_built_as_those_who_are_there_take_them() {
+    let mut rig = playing(options(), Delivery::Tcp);
+    let mut seq = 0;
+    let mut next = |rig: &mut Rig| {
+        seq += 1;
+        send(rig, &[key(seq, u32::from(seq) * 3_600, 500)]);
+        let (_, batch) = rig.batches().pop().expect("a batch");
+        form(&batch)
+    };
+    assert_eq!(next(&mut rig), Form::Interleaved);
+    join(&mut rig, 2, Delivery::Tcp);
+    assert_eq!(next(&mut rig), Form::Interleaved);
+    join(&mut rig, 3, Delivery::UdpV6);
+    assert_eq!(next(&mut rig), Form::Plain);
+    rig.pause(3);
+    assert_eq!(next(&mut rig), Form::Interleaved);
+    join(&mut rig, 4, Delivery::UdpV4);
+    rig.leave(1);
+    rig.leave(2);
+    assert_eq!(next(&mut rig), Form::Plain);
+}
+
+#[test]
+fn originals_are_built_for_readers_over_tcp_alone() {
+    let mut rig = playing(options(), Delivery::UdpV4);
+    join(&mut rig, 2, Delivery::Tcp);
+    send(&mut rig, &[key(1, 0, 8_000), other(2, 3_600, 100)]);
+    for (side, built) in
+        [(Rendition::Original, Form::Interleaved), (Rendition::Datagrams, Form::Plain)]
+    {
+        let mut own = published(&rig, side);
+        own.retain(|b| b.kind() == EntryKind::Media && b.rendition() == side);
+        assert!(!own.is_empty());
+        assert!(own.iter().all(|batch| form(batch) == built), "{side:?}");
+    }
 }
 
 #[test]
