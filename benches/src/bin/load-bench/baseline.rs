@@ -55,7 +55,7 @@ impl Baseline {
     pub(crate) fn accept(&mut self, machine: &str, outcomes: &[Outcome]) {
         let kept = self.machines.entry(machine.to_owned()).or_default();
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        for outcome in outcomes {
+        for outcome in comparable(outcomes) {
             if let Some(Ratio { median, spread }) = outcome.ratio {
                 let whole_frames = outcome.whole_frames_ratio.map(|ratio| round(ratio.median));
                 let one = Kept { ratio: round(median), spread: round(spread), whole_frames };
@@ -71,7 +71,7 @@ impl Baseline {
             return Vec::new();
         };
         let mut worse = Vec::new();
-        for outcome in outcomes {
+        for outcome in comparable(outcomes) {
             let (Some(now), Some(then)) = (outcome.ratio, kept.get(&outcome.name)) else {
                 continue;
             };
@@ -93,6 +93,16 @@ impl Ratio {
     }
 }
 
+/// Those whose ratios may be held against others; says which are not.
+fn comparable(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let (taken, left): (Vec<_>, Vec<_>) = outcomes.iter().partition(|one| one.is_comparable());
+    if !left.is_empty() {
+        let names: Vec<&str> = left.iter().map(|outcome| outcome.name.as_str()).collect();
+        eprintln!("neither compared nor accepted, as not bound to cores: {}", names.join(", "));
+    }
+    taken
+}
+
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.json"))
 }
@@ -106,7 +116,7 @@ mod tests {
     fn outcome(ratio: f64, spread: f64) -> Vec<Outcome> {
         let case = &cases::chosen(&RunOptions::default())[0];
         let ratio = Some(Ratio { median: ratio, spread });
-        vec![Outcome { ratio, ..Outcome::new(case, Vec::new(), Vec::new()) }]
+        vec![Outcome { ratio, bound: Some(true), ..Outcome::new(case, Vec::new(), Vec::new()) }]
     }
 
     #[test]
@@ -120,6 +130,20 @@ mod tests {
         assert_eq!(worse(0.80, 0.15), 0, "pairs differ by more");
         assert_eq!(worse(0.70, 0.15), 1);
         assert!(baseline.compare("another", &outcome(0.1, 0.0)).is_empty());
+    }
+
+    #[test]
+    fn a_case_that_was_left_unbound_is_neither_compared_nor_accepted() {
+        let unbound = |ratio| vec![Outcome { bound: Some(false), ..outcome(ratio, 0.0).remove(0) }];
+        let one_core = |ratio| vec![Outcome { bound: None, ..outcome(ratio, 0.0).remove(0) }];
+        let mut baseline = Baseline::default();
+        baseline.accept("this", &unbound(0.9));
+        assert!(baseline.machines["this"].is_empty());
+        baseline.accept("this", &outcome(0.9, 0.0));
+        assert!(baseline.compare("this", &unbound(0.1)).is_empty());
+        assert_eq!(baseline.compare("this", &outcome(0.1, 0.0)).len(), 1);
+        baseline.accept("one core", &one_core(0.9));
+        assert_eq!(baseline.compare("one core", &one_core(0.1)).len(), 1, "nothing to bind");
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub(crate) enum What {
 
 /// 4 Mbit/s, key frames of 60 KB every two seconds.
 pub(crate) const USUAL: Source = Source { bitrate: 4_000_000, gop: 50, key: 60_000 };
+/// Up to so many readers in all, a case leaves the CPUs idle most of the time: the scheduler may
+/// place the programs anywhere, and does so differently from one measurement to the next. Whether
+/// readers are woken on the sender's own core or on another, by an interrupt, halves or doubles
+/// what a packet costs. Cases with more are measured on all cores: a thousand readers are spread
+/// over the proxy's shards, which are one per core.
+const FEW_READERS: usize = 200;
 /// Frames per second of every source.
 pub(crate) const FPS: u32 = 25;
 
@@ -113,6 +119,12 @@ impl Case {
             _ => 1,
         };
         asked.unwrap_or_else(|| periods * self.source.period())
+    }
+
+    /// Whether its programs are bound to cores: the proxy is held against the bare loop, and the
+    /// scheduler would have a choice where they run.
+    pub(crate) fn is_to_be_bound(&self) -> bool {
+        self.what == What::Limit && self.streams * self.readers <= FEW_READERS
     }
 
     /// Whether whole-frame batches are a limit of their own here.
@@ -235,6 +247,20 @@ mod tests {
             }
             assert!((2_000..=30_000).contains(&window), "{}", case.name());
         }
+    }
+
+    #[test]
+    fn cases_with_few_readers_and_a_bare_loop_are_bound_to_cores() {
+        let bound: Vec<String> =
+            suite().iter().filter(|case| case.is_to_be_bound()).map(Case::name).collect();
+        let of = |over: Over| {
+            let cases = ["1x1-O-burst", "1x10-O-burst", "1x100-O-burst", "1x100-O-line:100"];
+            let cases =
+                cases.into_iter().chain(["1x100-O-spread", "50x2-O-burst", "200x1-O-burst"]);
+            cases.map(move |name| name.replace('O', &over.to_string()))
+        };
+        assert_eq!(bound, BOTH.into_iter().flat_map(of).collect::<Vec<_>>());
+        assert!(!quick().iter().any(Case::is_to_be_bound));
     }
 
     #[test]

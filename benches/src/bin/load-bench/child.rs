@@ -11,6 +11,8 @@ use benches::clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::cores::Bound;
+
 /// Lines of standard output that may wait to be read.
 const LINES: usize = 1024;
 /// How long a process may take to end.
@@ -25,18 +27,27 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program. Its standard error goes to a file, or where ours goes.
-    pub(crate) fn start(name: &str, command: &mut Command, log: Option<&Path>) -> Result<Self> {
+    /// Starts a program, on one core if it is said. Its standard error goes to a file, or where
+    /// ours goes.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        log: Option<&Path>,
+        core: Option<usize>,
+    ) -> Result<Self> {
         let stderr = match log {
             Some(path) => Stdio::from(std::fs::File::create(path)?),
             None => Stdio::inherit(),
         };
+        // It inherits our cores, and so knows from its beginning on how many it has.
+        let bound = core.map(Bound::to).transpose()?;
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
             .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        drop(bound);
         let (sender, lines) = sync_channel(LINES);
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
@@ -90,5 +101,39 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cores::tests::usable;
+
+    /// The cores that a program may use which asks as soon as it runs.
+    fn cores_of_a_program(core: Option<usize>) -> String {
+        let mut command = Command::new("grep");
+        command.args(["Cpus_allowed_list", "/proc/self/status"]);
+        let mut program = Process::start("grep", &mut command, None, core).unwrap();
+        let by = clock::mono() + Duration::from_secs(10);
+        let line = program.line("Cpus_allowed_list:", by).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_program_runs_on_the_core_it_was_given_and_the_next_one_on_all() {
+        let (before, all) = (usable(), cores_of_a_program(None));
+        for core in &before {
+            assert_eq!(cores_of_a_program(Some(*core)), core.to_string());
+            assert_eq!(usable(), before);
+            assert_eq!(cores_of_a_program(None), all);
+        }
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_leaves_the_cores_as_they_were() {
+        let before = usable();
+        let mut command = Command::new("/nowhere/at/all");
+        Process::start("nothing", &mut command, None, before.last().copied()).unwrap_err();
+        assert_eq!(usable(), before);
     }
 }

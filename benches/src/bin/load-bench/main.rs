@@ -8,6 +8,7 @@ mod bare;
 mod baseline;
 mod cases;
 mod child;
+mod cores;
 mod kernel;
 mod measured;
 mod options;

@@ -15,7 +15,7 @@ Measures the proxy as a process, with a camera and readers on loopback.
 
 usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [--seconds N]
                       [--readers N,N,..] [--streams N,N,..] [--pace PACE,..] [--prove] [--joined]
-                      [--accept] [--reach] [--json FILE] [--plots] [--list]
+                      [--unbound] [--accept] [--reach] [--json FILE] [--plots] [--list]
 
   --quick       a few cases without the bare loop; loss is a failure
   --only        the cases whose names contain one of these
@@ -27,6 +27,8 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
   --pairs       measurements of the proxy and of the bare loop in turn; the median counts [5]
   --prove       measures the bare loop against a system call per packet in every pair
   --joined      readers take joined datagrams (GRO)
+  --unbound     leaves the programs to the scheduler where few readers leave it a choice, instead
+                of binding them to cores; these cases are neither compared nor accepted
   --accept      makes the ratios of this run the ones that others are compared with
   --reach       fails where what is to be reached is not, or was not measured
   --json        writes all figures to a file
@@ -65,6 +67,8 @@ pub(crate) struct RunOptions {
     pub(crate) pairs: Option<usize>,
     pub(crate) prove: bool,
     pub(crate) joined: bool,
+    /// Whether programs run where the scheduler wants, in every case.
+    pub(crate) unbound: bool,
     pub(crate) accept: bool,
     pub(crate) reach: bool,
     pub(crate) json: Option<PathBuf>,
@@ -208,6 +212,7 @@ fn run(mut parser: Parser) -> Result<Command> {
             Arg::Long("pairs") => options.pairs = Some(parser.value()?.parse()?),
             Arg::Long("prove") => options.prove = true,
             Arg::Long("joined") => options.joined = true,
+            Arg::Long("unbound") => options.unbound = true,
             Arg::Long("accept") => options.accept = true,
             Arg::Long("reach") => options.reach = true,
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
@@ -325,12 +330,20 @@ mod tests {
     fn a_run_takes_lists() {
         let Ok(Command::Run(options)) = parsed("run") else { panic!("it is a run") };
         assert!(options.readers.is_empty() && options.over.is_none() && !options.quick);
+        assert!(!options.unbound);
         let line = "run --quick --readers 3,1000 --over tcp --pace spread,line:100 --seconds 3";
         let Ok(Command::Run(options)) = parsed(line) else { panic!("it is a run") };
         assert_eq!(options.readers, [3, 1000]);
         assert_eq!(options.seconds, Some(Duration::from_secs(3)));
         assert_eq!(options.over, Some(vec![Over::Tcp]));
         assert_eq!(options.paces, ["spread", "line:100"]);
+    }
+
+    #[test]
+    fn programs_are_left_unbound_if_it_is_said() {
+        let line = "run --unbound --accept --only 1x10-";
+        let Ok(Command::Run(options)) = parsed(line) else { panic!("it is a run") };
+        assert!(options.unbound && options.accept);
     }
 
     #[test]

@@ -28,6 +28,8 @@ impl Pair {
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) case: Case,
+    /// Whether its programs were bound to cores; `None` where there was nothing to bind.
+    pub(crate) bound: Option<bool>,
     pub(crate) pairs: Vec<Pair>,
     /// Over the pairs, the proxy's packets per CPU second against the bare loop's with the proxy's
     /// own batches.
@@ -78,11 +80,18 @@ impl Outcome {
             whole_frames_ratio: against(|pair| &pair.whole_frames),
             proof: median(&proofs.collect::<Vec<_>>()),
             case: case.clone(),
+            bound: None,
             log_bytes: None,
             idle_nanos: None,
             pairs,
             notes,
         }
+    }
+
+    /// Whether its ratio may be held against others of this case: not where they are of programs
+    /// that were bound to cores, and this is not.
+    pub(crate) fn is_comparable(&self) -> bool {
+        self.bound != Some(false)
     }
 
     /// The median over the pairs of a figure of the proxy.

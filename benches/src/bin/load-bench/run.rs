@@ -8,6 +8,7 @@ use benches::clock;
 use serde::Serialize;
 
 use crate::cases::{self, Case, What};
+use crate::cores::{Binding, Cores};
 use crate::measured::Measured;
 use crate::options::{Calls, Over, RunOptions};
 use crate::outcome::{Outcome, Pair};
@@ -38,9 +39,10 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
         return Ok(());
     }
     check_files(&cases)?;
-    let stage = Stage::new(options.joined, options.seconds)?;
     let machine = kernel::machine();
     eprintln!("{machine}");
+    let binding = Binding::new(options.unbound);
+    let stage = Stage::new(options.joined, options.seconds, binding)?;
 
     let begin = clock::mono();
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -48,8 +50,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
     for (number, case) in (1..).zip(&cases) {
         let minutes = clock::mono().saturating_duration_since(begin).as_secs() / 60;
         eprintln!("[{number}/{}] {} ({minutes} min)", cases.len(), case.name());
+        tell_cores(binding, case);
         match measure(&stage, case, options) {
-            Ok(outcome) => outcomes.push(outcome),
+            Ok(outcome) => outcomes.push(Outcome { bound: binding.is_bound(case), ..outcome }),
             Err(error) => {
                 // The others may tell why.
                 eprintln!("      {error:#}");
@@ -239,6 +242,17 @@ fn behind(case: &Case, measured: &Measured) -> Option<String> {
         eprintln!("      {note}");
         note
     })
+}
+
+fn tell_cores(binding: Binding, case: &Case) {
+    if let Some(Cores { measured, load }) = binding.cores(case) {
+        eprintln!(
+            "      bound: proxy and bare loop to core {measured}, camera and readers to core {load}"
+        );
+    } else if case.is_to_be_bound() {
+        let why = if binding == Binding::OneCore { ": there is one core" } else { "" };
+        eprintln!("      not bound to cores{why}");
+    }
 }
 
 fn tell(who: &str, measured: &Measured) {

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::cases::{Case, What};
 use crate::child::Process;
+use crate::cores::{Binding, Cores};
 use crate::kernel;
 use crate::measured::Measured;
 use crate::options::Calls;
@@ -41,6 +42,7 @@ pub(crate) struct Stage {
     joined: bool,
     /// Length of a measurement, if not the case's own.
     seconds: Option<Duration>,
+    binding: Binding,
 }
 
 /// What there is to know of a measurement of the proxy.
@@ -52,13 +54,13 @@ pub(crate) struct Seen {
 }
 
 impl Stage {
-    pub(crate) fn new(joined: bool, seconds: Option<Duration>) -> Result<Self> {
+    pub(crate) fn new(joined: bool, seconds: Option<Duration>, binding: Binding) -> Result<Self> {
         let own = std::env::current_exe()?;
         let beside = own.parent().context("this program lies at the top")?;
         let folder = std::env::temp_dir().join(format!("rtsp-proxy-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let (proxy, camera) = (beside.join("proxy-server"), beside.join("test-camera"));
-        let this = Self { proxy, camera, own: own.clone(), folder, joined, seconds };
+        let this = Self { proxy, camera, own: own.clone(), folder, joined, seconds, binding };
         for program in [&this.proxy, &this.camera] {
             ensure!(program.is_file(), "{} has not been built", program.display());
         }
@@ -77,7 +79,7 @@ impl Stage {
             fs::remove_file(self.recording())?;
         }
         let (camera, urls) = self.start_camera(case)?;
-        let (proxy, urls, log) = self.start_proxy(&urls)?;
+        let (proxy, urls, log) = self.start_proxy(case, &urls)?;
         let readers = self.start_readers(case, &urls, proxy.id(), true, record);
         let measured = readers.map_err(|error| with_log(error, &log))?;
         proxy.stop(Some(Signal::SIGTERM))?;
@@ -92,7 +94,7 @@ impl Stage {
         let mut command = Command::new(&self.own);
         command.args(["bare", "--over", &case.over.to_string(), "--calls", &calls.to_string()]);
         command.arg("--recording").arg(self.recording());
-        let mut bare = Process::start("the bare loop", &mut command, None)?;
+        let mut bare = Process::start("the bare loop", &mut command, None, self.measured(case))?;
         let urls = self.urls(&mut bare, case.audiences().len())?;
         let measured = self.start_readers(case, &urls, bare.id(), false, false)?;
         bare.stop(None)?;
@@ -104,7 +106,7 @@ impl Stage {
     pub(crate) fn idle(&self, case: &Case, streams: usize, length: Duration) -> Result<u64> {
         let (camera, urls) = self.start_camera(case)?;
         let urls = urls.get(..streams).context("the camera has too few streams")?;
-        let (proxy, _, log) = self.start_proxy(urls)?;
+        let (proxy, _, log) = self.start_proxy(case, urls)?;
         // The proxy comes to a host with few streams at a time; from then on it is idle.
         let until = clock::mono() + DESCRIBED;
         while described(&log) < streams {
@@ -129,17 +131,18 @@ impl Stage {
             // A burst that crossed a network card comes joined.
             command.arg("--segmented");
         }
-        let mut camera = Process::start("test-camera", &mut command, None)?;
+        let mut camera = Process::start("test-camera", &mut command, None, self.load(case))?;
         let urls = self.urls(&mut camera, case.offered())?;
         Ok((camera, urls))
     }
 
-    fn start_proxy(&self, urls: &[String]) -> Result<(Process, Vec<String>, PathBuf)> {
+    fn start_proxy(&self, case: &Case, urls: &[String]) -> Result<(Process, Vec<String>, PathBuf)> {
         let log = self.folder.join("proxy.log");
         let mut command = Command::new(&self.proxy);
         command.args(["--bind", "127.0.0.1", "-p", &free_port()?.to_string()]);
         command.args(urls.iter().enumerate().map(|(index, url)| format!("cam{index}={url}")));
-        let mut proxy = Process::start("proxy-server", &mut command, Some(&log))?;
+        let mut proxy =
+            Process::start("proxy-server", &mut command, Some(&log), self.measured(case))?;
         let urls = self.urls(&mut proxy, urls.len()).map_err(|error| with_log(error, &log))?;
         Ok((proxy, urls, log))
     }
@@ -193,10 +196,20 @@ impl Stage {
             }
             _ => {}
         }
-        let mut readers = Process::start("the readers", &mut command, None)?;
+        let mut readers = Process::start("the readers", &mut command, None, self.load(case))?;
         let line = readers.line("{", clock::mono() + READERS + window)?;
         readers.stop(None)?;
         Ok(serde_json::from_str(&line)?)
+    }
+
+    /// The core of what is measured, if it is bound to one.
+    fn measured(&self, case: &Case) -> Option<usize> {
+        self.binding.cores(case).map(|Cores { measured, .. }| measured)
+    }
+
+    /// The core of camera and readers, if they are bound to one.
+    fn load(&self, case: &Case) -> Option<usize> {
+        self.binding.cores(case).map(|Cores { load, .. }| load)
     }
 
     fn recording(&self) -> PathBuf {
