@@ -67,6 +67,6 @@ pub use join::{AudienceFull, Join, MAX_GROUPS, Start, TcpChannels, Transport, Ud
 pub use limits::FanOutLimits;
 pub use meter::Meter;
 pub use tcp::MAX_SCRATCH_BYTES;
-pub use tcp_run::{FEW_ALIKE, MAX_ALIKE, MAX_ALIKE_BYTES, TcpNext, TcpPlace, TcpSend};
+pub use tcp_run::{ALIKE_BYTES, FEW_ALIKE, MAX_ALIKE, TcpNext, TcpPlace, TcpSend};
 pub use track::{MAX_TRACKS, TrackId, TrackMask};
 pub use udp::{MAX_DESTINATIONS, UdpSend};

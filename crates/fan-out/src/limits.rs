@@ -35,6 +35,11 @@ pub struct FanOutLimits {
     pub readers: usize,
     /// Segments of one GSO send, at most [`MAX_SEGMENTS`](crate::MAX_SEGMENTS).
     pub max_segments: usize,
+    /// TCP readers that are written the same by one call, at most [`MAX_ALIKE`](crate::MAX_ALIKE).
+    pub max_alike: usize,
+    /// The bytes that such a call comes to for all its readers together, above which it goes to no
+    /// more than [`FEW_ALIKE`](crate::FEW_ALIKE): nobody else is served meanwhile.
+    pub alike_bytes: usize,
     /// What a UDP socket that was full for so long has not taken is dropped for the readers not
     /// served. Only the time counts that it was full: who is late because the caller is, is so up
     /// to `lag_max_age`.
@@ -70,6 +75,8 @@ impl Default for FanOutLimits {
             padding_jump: 2_900,
             readers: 10_000,
             max_segments: crate::MAX_SEGMENTS,
+            max_alike: crate::MAX_ALIKE,
+            alike_bytes: crate::ALIKE_BYTES,
             udp_max_age: Duration::from_millis(200),
             instant_min_age: Duration::from_millis(1200),
             instant_max_bytes: 4 << 20,

@@ -18,7 +18,6 @@ use crate::event::ReaderStats;
 use crate::limits::FanOutLimits;
 use crate::log::{Log, Place};
 use crate::reader::TcpReader;
-use crate::tcp_run::MAX_ALIKE;
 
 /// The rows of an audience. Numbers of rows last as long as there is somebody in them.
 #[derive(Debug, Default)]
@@ -31,7 +30,7 @@ pub(crate) struct Rows {
 /// Bits of a word.
 const WORD: usize = u64::BITS as usize;
 
-/// At most [`MAX_ALIKE`] readers.
+/// At most [`FanOutLimits::max_alike`] readers.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     members: Vec<ReaderKey>,
@@ -224,14 +223,14 @@ impl Rows {
     }
 
     /// Whether an earlier row has room for all of this one and is where it is.
-    fn fits_into_another(&self, number: usize) -> bool {
+    fn fits_into_another(&self, number: usize, limits: &FanOutLimits) -> bool {
         let Some((row, earlier)) = self.rows.get(..=number).and_then(<[Row]>::split_last) else {
             return false;
         };
         row.at.as_ref().is_some_and(|at| {
             let takes = |other: &Row| {
                 let is_there = other.at.as_ref().is_some_and(|step| step.is_that_of(&at.reader));
-                is_there && other.members.len() + row.members.len() <= MAX_ALIKE
+                is_there && other.members.len() + row.members.len() <= limits.max_alike()
             };
             !row.is_split() && earlier.iter().any(|other| !other.is_split() && takes(other))
         })
@@ -265,13 +264,14 @@ impl Rows {
         reader: &mut TcpReader,
         stats: &mut ReaderStats,
         log: &Log,
+        limits: &FanOutLimits,
     ) {
         if reader.row.is_some() || !reader.is_plain() || !reader.is_idle(log) || !reader.is_calm() {
             return;
         }
         let fits = |row: &Row| {
             !row.is_split()
-                && row.members.len() < MAX_ALIKE
+                && row.members.len() < limits.max_alike()
                 && row.at.as_ref().is_some_and(|at| at.is_that_of(reader))
         };
         let place = self.rows.iter().position(fits);
@@ -334,10 +334,10 @@ impl<A: Copy> Audience<A> {
     /// Readers in rows that have something to get are to be looked at one by one, and those of rows
     /// that others have left so far that two would be one: then they fall in there.
     pub(crate) fn dissolve_late_rows(&mut self) {
-        let Self { log, slots, stats, rows, .. } = self;
+        let Self { limits, log, slots, stats, rows, .. } = self;
         for number in 0..rows.end() {
             let at = rows.get(number).and_then(Row::at);
-            if at.is_some_and(|at| !at.is_idle(log)) || rows.fits_into_another(number) {
+            if at.is_some_and(|at| !at.is_idle(log)) || rows.fits_into_another(number, limits) {
                 rows.dissolve(number, slots, stats);
             }
         }

@@ -14,10 +14,11 @@ use crate::rows::Sent;
 use crate::track::{TrackId, TrackMask};
 
 /// The most readers that one [`TcpSend`] goes to.
-pub const MAX_ALIKE: usize = 128;
-/// The bytes that one [`TcpSend`] comes to for all its readers together, above which it goes to no
-/// more than [`FEW_ALIKE`]: about what a core writes in a millisecond.
-pub const MAX_ALIKE_BYTES: usize = 2 << 20;
+pub const MAX_ALIKE: usize = 512;
+/// For so many there is room without asking for memory.
+pub(crate) const USUAL_ALIKE: usize = 128;
+/// The default of [`FanOutLimits::alike_bytes`]: about what a core writes in a millisecond.
+pub const ALIKE_BYTES: usize = 2 << 20;
 /// The readers that one [`TcpSend`] goes to however much they get.
 pub const FEW_ALIKE: usize = 16;
 
@@ -75,7 +76,7 @@ impl From<ReaderKey> for TcpPlace {
 #[derive(Debug, Default)]
 pub(crate) struct Alike {
     /// Those that it went to; empty if it went to a row.
-    to: SmallVec<[ReaderKey; MAX_ALIKE]>,
+    to: SmallVec<[ReaderKey; USUAL_ALIKE]>,
     row: Option<usize>,
     /// To how many of that row.
     of_row: usize,
@@ -92,6 +93,11 @@ pub(crate) struct Alike {
 type Offer<'l> = (SmallVec<[IoSlice<'l>; MAX_SLICES]>, usize);
 
 impl<A: Copy> Audience<A> {
+    /// Sets [`FanOutLimits::alike_bytes`], for how long others can wait changes with who they are.
+    pub fn limit_alike(&mut self, bytes: usize) {
+        self.limits.alike_bytes = bytes;
+    }
+
     /// The TCP readers after `after`, or the first ones, that have something to get: as many as
     /// get the same bytes. Those that have nothing to get are passed over.
     ///
@@ -137,7 +143,7 @@ impl<A: Copy> Audience<A> {
         let (members, Some(at), until) = row.waiting() else { return TcpNext::Done };
         alike.begin(SmallVec::new(), Some(number), at.cursor);
         let (slices, bytes) = alike.offer(log, limits, at, until);
-        let to = members.get(..most(bytes)).unwrap_or(members);
+        let to = members.get(..limits.alike(bytes)).unwrap_or(members);
         alike.of_row = to.len();
         TcpNext::Alike(TcpSend { slices, bytes, to, place })
     }
@@ -145,9 +151,9 @@ impl<A: Copy> Audience<A> {
     /// The next of those that are in no row.
     fn next_alone(&mut self, now: Instant, mut from: usize) -> TcpNext<'_> {
         let Self { limits, video, log, slots, stats, events, alike, rows, .. } = self;
-        let mut to: SmallVec<[ReaderKey; MAX_ALIKE]> = SmallVec::new();
+        let mut to: SmallVec<[ReaderKey; USUAL_ALIKE]> = SmallVec::new();
         let mut common: Option<(Place, TrackMask)> = None;
-        let mut at_most = MAX_ALIKE;
+        let mut at_most = limits.max_alike();
         while let Some(index) = rows.next_alone(from) {
             from = index + 1;
             let (Some(slot), Some(stats)) = (slots.get_mut(index), stats.get_mut(index)) else {
@@ -172,7 +178,7 @@ impl<A: Copy> Audience<A> {
             if common.is_none() {
                 common = Some(place);
                 let pieces = reader.pieces(log, limits).take(MAX_SLICES);
-                at_most = most(pieces.map(|piece| piece.octets()).sum());
+                at_most = limits.alike(pieces.map(|piece| piece.octets()).sum());
             }
             to.push(key);
             if to.len() == at_most {
@@ -198,7 +204,7 @@ impl<A: Copy> Audience<A> {
             self.sent_to_row(now, number, took);
             return false;
         }
-        let Self { log, slots, stats, alike, rows, .. } = self;
+        let Self { limits, log, slots, stats, alike, rows, .. } = self;
         for (key, _) in alike.to.iter().zip(took).filter(|(_, took)| **took) {
             let index = key.index as usize;
             let slot = slots.get_mut(index).filter(|slot| slot.generation == key.generation);
@@ -208,7 +214,7 @@ impl<A: Copy> Audience<A> {
                 stats.packets = stats.packets.wrapping_add(alike.sent.packets);
                 stats.octets = stats.octets.wrapping_add(alike.sent.octets);
                 alike.advance(now, log, reader);
-                rows.fall_in(*key, reader, stats, log);
+                rows.fall_in(*key, reader, stats, log, limits);
             }
         }
         alike.end < log.end()
@@ -235,13 +241,20 @@ impl<A: Copy> Audience<A> {
     }
 }
 
-/// How many are served together who get so many bytes each.
-fn most(bytes: usize) -> usize {
-    (MAX_ALIKE_BYTES / bytes.max(1)).clamp(FEW_ALIKE, MAX_ALIKE)
+impl FanOutLimits {
+    /// How many are served together at most.
+    pub(crate) fn max_alike(&self) -> usize {
+        self.max_alike.clamp(FEW_ALIKE, MAX_ALIKE)
+    }
+
+    /// How many are served together who get so many bytes each.
+    fn alike(&self, bytes: usize) -> usize {
+        (self.alike_bytes / bytes.max(1)).clamp(FEW_ALIKE, self.max_alike())
+    }
 }
 
 impl Alike {
-    fn begin(&mut self, to: SmallVec<[ReaderKey; MAX_ALIKE]>, row: Option<usize>, from: Place) {
+    fn begin(&mut self, to: SmallVec<[ReaderKey; USUAL_ALIKE]>, row: Option<usize>, from: Place) {
         *self = Self { to, row, from, ..Self::default() };
     }
 

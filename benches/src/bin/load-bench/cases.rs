@@ -49,12 +49,13 @@ pub(crate) enum What {
 
 /// 4 Mbit/s, key frames of 60 KB every two seconds.
 pub(crate) const USUAL: Source = Source { bitrate: 4_000_000, gop: 50, key: 60_000 };
-/// Up to so many readers in all, a case leaves the CPUs idle most of the time: the scheduler may
+/// Up to so many readers in all, a case leaves the CPUs idle much of the time: the scheduler may
 /// place the programs anywhere, and does so differently from one measurement to the next. Whether
 /// readers are woken on the sender's own core or on another, by an interrupt, halves or doubles
 /// what a packet costs. Cases with more are measured on all cores: a thousand readers are spread
-/// over the proxy's shards, which are one per core.
-const FEW_READERS: usize = 200;
+/// over the proxy's shards, which are one per core. A window of one period is too little for few
+/// readers, too.
+const FEW_READERS: usize = 500;
 /// Frames per second of every source.
 pub(crate) const FPS: u32 = 25;
 
@@ -115,7 +116,7 @@ impl Case {
             What::Beside => 4,
             What::Joins { .. } => 2,
             // A few hundredths of a core are too little to tell within one.
-            _ if self.streams * self.readers <= 100 => 2,
+            _ if self.streams * self.readers <= FEW_READERS => 2,
             _ => 1,
         };
         asked.unwrap_or_else(|| periods * self.source.period())
@@ -254,10 +255,12 @@ mod tests {
         let bound: Vec<String> =
             suite().iter().filter(|case| case.is_to_be_bound()).map(Case::name).collect();
         let of = |over: Over| {
-            let cases = ["1x1-O-burst", "1x10-O-burst", "1x100-O-burst", "1x100-O-line:100"];
-            let cases =
-                cases.into_iter().chain(["1x100-O-spread", "50x2-O-burst", "200x1-O-burst"]);
-            cases.map(move |name| name.replace('O', &over.to_string()))
+            let burst = ["1x1-O-burst", "1x10-O-burst", "1x100-O-burst", "1x500-O-burst"];
+            let line = ["1x100-O-line:100", "1x500-O-line:100"];
+            let spread = ["1x100-O-spread", "1x500-O-spread"];
+            let many = ["50x2-O-burst", "200x1-O-burst"];
+            let all = burst.into_iter().chain(line).chain(spread).chain(many);
+            all.map(move |name| name.replace('O', &over.to_string()))
         };
         assert_eq!(bound, BOTH.into_iter().flat_map(of).collect::<Vec<_>>());
         assert!(!quick().iter().any(Case::is_to_be_bound));

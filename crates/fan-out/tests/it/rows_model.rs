@@ -3,9 +3,7 @@
 
 use std::time::Instant;
 
-use fan_out::{
-    Audience, FanOutLimits, MAX_ALIKE, ReaderKey, Start, TcpPlace, TrackId, TrackMask, WireBatch,
-};
+use fan_out::{Audience, FanOutLimits, ReaderKey, Start, TcpPlace, TrackId, TrackMask, WireBatch};
 use proptest::prelude::*;
 
 use crate::source::{AUDIO, Source, VIDEO, both, origin, report};
@@ -223,6 +221,9 @@ impl World {
     }
 }
 
+/// The most readers of a row here, so that there are several.
+const ROW: usize = 128;
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: ProptestConfig::default().cases / 8,
@@ -238,6 +239,7 @@ proptest! {
             log_max_bytes: usize::MAX,
             lag_max_bytes: u64::MAX,
             shed_bytes: u64::MAX,
+            max_alike: ROW,
             ..FanOutLimits::default()
         };
         let mut world = World {
@@ -247,7 +249,7 @@ proptest! {
             readers: Vec::new(),
             place: None,
         };
-        for _ in 0..MAX_ALIKE / 3 {
+        for _ in 0..ROW / 3 {
             world.join(TrackMask::of(VIDEO));
         }
         for step in &steps {

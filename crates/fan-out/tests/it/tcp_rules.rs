@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fan_out::{
-    Audience, AudienceEvent, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE, MAX_ALIKE_BYTES,
+    ALIKE_BYTES, Audience, AudienceEvent, AudienceFull, FEW_ALIKE, FanOutLimits, MAX_ALIKE,
     MAX_SLICES, ReaderKey, Start, TcpNext, TcpPlace, TrackId, TrackMask, Transport, WireBatch,
 };
 use rtp_rtcp::ExtSeq;
@@ -343,11 +343,13 @@ fn fewer_are_served_together_the_more_they_get() {
     let all: Vec<_> = (0..80).map(|_| stage.join(t0, join()).expect("there is room")).collect();
     stage.publish(t0, video.batch(t0, 30, 1200));
     // 36,000 bytes each.
-    assert_eq!(alike(&mut stage, None), (all[..MAX_ALIKE_BYTES / 36_000].to_vec(), 30 * 1204));
+    assert_eq!(alike(&mut stage, None), (all[..ALIKE_BYTES / 36_000].to_vec(), 30 * 1204));
     for _ in 0..3 {
         stage.publish(t0, video.batch(t0, 40, 1200));
     }
     assert_eq!(alike(&mut stage, None).0, all[..FEW_ALIKE], "they get 180,000 bytes");
+    stage.limit_alike(80 * 200_000);
+    assert_eq!(alike(&mut stage, None).0, all, "nobody else has to wait");
 }
 
 #[test]
@@ -364,7 +366,7 @@ fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
     // In parts, between which more is published, one reader leaves and one takes but a part.
     stage.publish(t0, video.batch(t0, 50, 1200));
     let size = 50 * 1204;
-    let few = MAX_ALIKE_BYTES / size;
+    let few = ALIKE_BYTES / size;
     let mut place = None;
     let mut served = Vec::new();
     for part in 0..2 {

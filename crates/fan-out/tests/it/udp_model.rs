@@ -138,10 +138,13 @@ struct World {
     has_dropped: [bool; GROUPS],
 }
 
+/// Bytes of the log, little enough for some to be evicted that readers still need.
+const LOG_MAX_BYTES: usize = 120_000;
+
 impl World {
     fn new() -> Self {
         let limits = FanOutLimits {
-            log_max_bytes: 60_000,
+            log_max_bytes: LOG_MAX_BYTES,
             instant_rate: 4_000_000,
             ..FanOutLimits::default()
         };
@@ -437,7 +440,8 @@ impl World {
     fn is_evictable(&self, state: &Track, seq: u64) -> bool {
         let after = self.tracks.iter().map(|track| track.published.len()).sum::<usize>();
         let before = state.published.iter().filter(|number| **number < seq).count();
-        (after - before) * 1400 + self.entries * 300 > 60_000
+        // Packets have up to 1400 bytes, and half of the batches are there in both forms.
+        (after - before) * 2 * 1404 + self.entries * 300 > LOG_MAX_BYTES
     }
 }
 
