@@ -1,7 +1,7 @@
 //! One log of wire images per stream, read by any number of cursors.
 //!
 //! * [`WireBatch`]: one contiguous image of one track's packets, made once by a
-//!   [`WireBatchBuilder`] and shared by every reader.
+//!   [`WireBatchBuilder`] in the [`Form`] its readers take, and shared by all of them.
 //! * [`Audience`]: a bounded log of batches and its readers on one shard. A reader is a cursor of
 //!   O(1) memory; it has no queue, and no reader's slowness costs another anything.
 //! * [`Egress`]: what one TCP connection's socket gets besides the log: the rest of a cut frame,

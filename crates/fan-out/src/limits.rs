@@ -35,10 +35,12 @@ pub struct FanOutLimits {
     pub readers: usize,
     /// Segments of one GSO send, at most [`MAX_SEGMENTS`](crate::MAX_SEGMENTS).
     pub max_segments: usize,
-    /// TCP readers that are written the same by one call, at most [`MAX_ALIKE`](crate::MAX_ALIKE).
+    /// TCP readers that are written the same by one call: at least [`FEW_ALIKE`](crate::FEW_ALIKE),
+    /// at most [`MAX_ALIKE`](crate::MAX_ALIKE).
     pub max_alike: usize,
-    /// The bytes that such a call comes to for all its readers together, above which it goes to no
-    /// more than [`FEW_ALIKE`](crate::FEW_ALIKE): nobody else is served meanwhile.
+    /// The bytes that such a call comes to for all its readers together, for each of them 16 KiB at
+    /// least, above which it goes to no more than [`FEW_ALIKE`](crate::FEW_ALIKE): nobody else is
+    /// served meanwhile.
     pub alike_bytes: usize,
     /// What a UDP socket that was full for so long has not taken is dropped for the readers not
     /// served. Only the time counts that it was full: who is late because the caller is, is so up

@@ -19,6 +19,8 @@ pub const MAX_ALIKE: usize = 512;
 pub(crate) const USUAL_ALIKE: usize = 128;
 /// The default of [`FanOutLimits::alike_bytes`]: about what a core writes in a millisecond.
 pub const ALIKE_BYTES: usize = 2 << 20;
+/// To write less costs as much.
+const LEAST_ALIKE_BYTES: usize = 16 << 10;
 /// The readers that one [`TcpSend`] goes to however much they get.
 pub const FEW_ALIKE: usize = 16;
 
@@ -249,7 +251,7 @@ impl FanOutLimits {
 
     /// How many are served together who get so many bytes each.
     fn alike(&self, bytes: usize) -> usize {
-        (self.alike_bytes / bytes.max(1)).clamp(FEW_ALIKE, self.max_alike())
+        (self.alike_bytes / bytes.max(LEAST_ALIKE_BYTES)).clamp(FEW_ALIKE, self.max_alike())
     }
 }
 

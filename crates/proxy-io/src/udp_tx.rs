@@ -1,6 +1,6 @@
 //! The same bytes to many addresses in one system call: `sendmmsg` of GSO messages.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
@@ -22,6 +22,8 @@ pub(crate) enum SendOutcome {
     Took(usize),
     /// The socket is full: offer the same again when it is writable.
     Blocked,
+    /// The device is, which leaves the socket writable: offer the same again later.
+    Busy,
     /// The first destination refused; the others have not been tried.
     Refused(Errno),
     /// The device or kernel takes no segmented messages: offer single datagrams from now on.
@@ -118,7 +120,8 @@ impl<S: SockaddrLike + Copy> Headers<S> {
         };
         match result {
             Ok(sent) => SendOutcome::Took(sent),
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => SendOutcome::Blocked,
+            Err(Errno::EAGAIN | Errno::EINTR) => SendOutcome::Blocked,
+            Err(Errno::ENOBUFS) => SendOutcome::Busy,
             Err(Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP) if segment.is_some() => {
                 SendOutcome::NoSegments
             }
@@ -127,21 +130,10 @@ impl<S: SockaddrLike + Copy> Headers<S> {
     }
 }
 
-/// Runs `send` under the socket's readiness, so that a full socket is waited for.
-pub(crate) fn under_readiness(
-    socket: &tokio::net::UdpSocket,
-    mut send: impl FnMut() -> SendOutcome,
-) -> SendOutcome {
-    let tried = socket.try_io(tokio::io::Interest::WRITABLE, || match send() {
-        SendOutcome::Blocked => Err(io::ErrorKind::WouldBlock.into()),
-        other => Ok(other),
-    });
-    tried.unwrap_or(SendOutcome::Blocked)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
     use std::time::Duration;

@@ -12,8 +12,12 @@ use crate::source::{AUDIO, Source, VIDEO, both, ms, origin, report};
 use crate::tcp_player::{Heard, Player, Stage, events, tcp, write_to_all, write_to_some};
 
 fn stage() -> Stage {
-    Audience::new(FanOutLimits::default(), TrackMask::of(VIDEO))
+    let limits = FanOutLimits { max_alike: MOST, ..FanOutLimits::default() };
+    Audience::new(limits, TrackMask::of(VIDEO))
 }
+
+/// How many are served together here.
+const MOST: usize = 128;
 
 #[test]
 fn a_live_reader_gets_the_next_packet_whatever_it_is() {
@@ -311,14 +315,14 @@ fn readers_at_the_same_place_are_served_together_and_others_by_themselves() {
         join.transport = Transport::Tcp { channels: smallvec![(VIDEO, channel, channel + 1)] };
         stage.join(t0, join).expect("there is room")
     };
-    let usual: Vec<_> = (0..MAX_ALIKE + 2).map(|_| join(0)).collect();
+    let usual: Vec<_> = (0..MOST + 2).map(|_| join(0)).collect();
     let odd = join(8);
     assert!(matches!(stage.tcp_next(t0, None), TcpNext::Done));
     stage.publish(t0, video.batch(t0, 3, 100));
 
-    let (first, rest) = usual.split_at(MAX_ALIKE);
+    let (first, rest) = usual.split_at(MOST);
     assert_eq!(alike(&mut stage, None), (first.to_vec(), 3 * 104));
-    assert!(!stage.tcp_sent(t0, &[true; MAX_ALIKE]));
+    assert!(!stage.tcp_sent(t0, &[true; MOST]));
     assert_eq!(alike(&mut stage, first.last().copied()), (rest.to_vec(), 3 * 104));
     assert!(!stage.tcp_sent(t0, &[true, false]));
     let last = rest.last().copied();
@@ -353,11 +357,24 @@ fn fewer_are_served_together_the_more_they_get() {
 }
 
 #[test]
+fn as_many_are_served_together_as_may_be_however_little_they_get() {
+    let (t0, mut video) = (origin(), Source::new(VIDEO));
+    let mut stage: Stage = Audience::new(FanOutLimits::default(), TrackMask::of(VIDEO));
+    let join = || tcp(TrackMask::of(VIDEO), Start::Live);
+    let all: Vec<_> = (0..600).map(|_| stage.join(t0, join()).expect("there is room")).collect();
+    stage.publish(t0, video.batch(t0, 1, 100));
+    for (bytes, many) in [(0, FEW_ALIKE), (ALIKE_BYTES, 128), (6 << 20, 384), (1 << 30, MAX_ALIKE)]
+    {
+        stage.limit_alike(bytes);
+        assert_eq!(alike(&mut stage, None).0, all[..many], "{bytes}");
+    }
+}
+
+#[test]
 fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
     let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
     let join = || tcp(TrackMask::of(VIDEO), Start::Live);
-    let mut players: Vec<_> =
-        (0..MAX_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let mut players: Vec<_> = (0..MOST).map(|_| Player::join(&mut stage, t0, join())).collect();
     let first = video.next.0;
     stage.publish(t0, video.batch(t0, 1, 100));
     let mut all: Vec<_> = players.iter_mut().map(|player| (player, usize::MAX)).collect();
@@ -386,7 +403,7 @@ fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
             served.extend_from_slice(send.to);
         }
         // What is said of others than those it went to counts for nobody.
-        let took: Vec<bool> = (0..MAX_ALIKE).map(|index| index != 3).collect();
+        let took: Vec<bool> = (0..MOST).map(|index| index != 3).collect();
         assert!(!stage.tcp_sent(t0, &took));
         let player = players.iter_mut().find(|player| player.key == short).expect("it is here");
         stage.consume(t0, short, &mut player.egress, 2000);
@@ -414,8 +431,7 @@ fn readers_in_step_that_get_much_are_served_in_parts_and_miss_nothing() {
 fn rows_that_most_have_left_become_one() {
     let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
     let join = || tcp(TrackMask::of(VIDEO), Start::Live);
-    let mut players: Vec<_> =
-        (0..3 * MAX_ALIKE).map(|_| Player::join(&mut stage, t0, join())).collect();
+    let mut players: Vec<_> = (0..3 * MOST).map(|_| Player::join(&mut stage, t0, join())).collect();
     let mut sends = |stage: &mut Stage, players: &mut Vec<Player>, at| {
         stage.publish(at, video.batch(at, 1, 100));
         let (mut place, mut sends) = (None, Vec::new());
@@ -432,16 +448,16 @@ fn rows_that_most_have_left_become_one() {
                 TcpNext::Single(_) => panic!("all get the same"),
                 TcpNext::Done => return sends,
             }
-            assert!(!stage.tcp_sent(at, &[true; MAX_ALIKE]));
+            assert!(!stage.tcp_sent(at, &[true; MOST]));
         }
     };
-    assert_eq!(sends(&mut stage, &mut players, t0), [MAX_ALIKE; 3]);
+    assert_eq!(sends(&mut stage, &mut players, t0), [MOST; 3]);
     let mut index = 0;
     players.retain(|player| {
         index += 1;
         index % 4 == 0 || stage.leave(player.key).is_none()
     });
-    let few = MAX_ALIKE / 4;
+    let few = MOST / 4;
     assert_eq!(sends(&mut stage, &mut players, t0), [few; 3]);
     let later = t0 + ms(600);
     stage.handle_timeout(later);
@@ -525,7 +541,7 @@ fn a_round_gets_to_everybody_although_more_comes_all_the_time() {
     let (t0, mut stage, mut video) = (origin(), stage(), Source::new(VIDEO));
     let join = || tcp(TrackMask::of(VIDEO), Start::Live);
     let mut players: Vec<_> =
-        (0..2 * MAX_ALIKE + 3).map(|_| Player::join(&mut stage, t0, join())).collect();
+        (0..2 * MOST + 3).map(|_| Player::join(&mut stage, t0, join())).collect();
     let first = video.next.0;
     stage.publish(t0, video.batch(t0, 1, 100));
     write_to_each(&mut stage, &mut players);

@@ -44,6 +44,11 @@ impl Many {
         matches!(self.way, Way::Ring(_))
     }
 
+    /// Whether many are, as far as is known.
+    pub(super) fn is_at_once(&self) -> bool {
+        matches!(self.way, Way::Ring(_))
+    }
+
     /// Offers all slices to each socket, and says what each one took. Those that could not be
     /// offered anything were [interrupted](io::ErrorKind::Interrupted).
     pub(super) fn send(

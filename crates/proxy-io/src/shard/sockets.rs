@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::{Shard, Shared};
@@ -17,7 +18,7 @@ use crate::bus::Message;
 use crate::clock;
 use crate::registry::StreamId;
 use crate::sockopt;
-use crate::udp_tx::{BatchSender, SendOutcome, under_readiness};
+use crate::udp_tx::{BatchSender, SendOutcome};
 
 /// The sockets of one shard before they belong to its runtime.
 #[derive(Debug)]
@@ -66,17 +67,33 @@ pub(super) struct ReaderSockets {
     sender: BatchSender,
 }
 
+/// A socket that is written to without being asked whether it takes something. Readiness to be
+/// written to would be told for every datagram that leaves, and cost a call of `epoll_wait` each
+/// time; who finds it full waits by [`writable`].
+type Socket = AsyncFd<std::net::UdpSocket>;
+
+/// Asks for the readiness of a socket.
+#[expect(
+    deprecated,
+    reason = "unsound only if the descriptor may change, which a `UdpSocket`'s cannot; what replaces it is unsafe"
+)]
+fn register(socket: std::net::UdpSocket, interest: Interest) -> io::Result<Socket> {
+    AsyncFd::with_interest(socket, interest)
+}
+
 struct Group {
     /// What the sockets are bound to.
     address: IpAddr,
-    rtp: Rc<UdpSocket>,
-    rtcp: Rc<UdpSocket>,
+    rtp: Rc<Socket>,
+    rtcp: Rc<Socket>,
     ports: (u16, u16),
     segments: bool,
     /// Streams that wait for a socket to take more.
     waiting: HashSet<StreamId>,
     /// Which one they wait for.
     full_rtcp: bool,
+    /// It is the device that takes no more.
+    is_busy: bool,
     full: Rc<Notify>,
 }
 
@@ -87,12 +104,13 @@ impl ReaderSockets {
             let ports = (rtp.local_addr()?.port(), rtcp.local_addr()?.port());
             groups.push(Group {
                 address,
-                rtp: Rc::new(UdpSocket::from_std(rtp)?),
-                rtcp: Rc::new(UdpSocket::from_std(rtcp)?),
+                rtp: Rc::new(register(rtp, Interest::READABLE)?),
+                rtcp: Rc::new(register(rtcp, Interest::READABLE)?),
                 ports,
                 segments: true,
                 waiting: HashSet::new(),
                 full_rtcp: false,
+                is_busy: false,
                 full: Rc::new(Notify::new()),
             });
         }
@@ -133,11 +151,9 @@ impl ReaderSockets {
         if let Some(size) = segment
             && (!group.segments || size > MAX_SEGMENT)
         {
-            return under_readiness(socket, || {
-                send_singly(sender, fd, payload, usize::from(size), to)
-            });
+            return send_singly(sender, fd, payload, usize::from(size), to);
         }
-        under_readiness(socket, || sender.send(fd, payload, segment, to))
+        sender.send(fd, payload, segment, to)
     }
 
     /// Whether the kernel and the device take segmented messages of this group, as far as is known.
@@ -155,10 +171,10 @@ impl ReaderSockets {
         }
     }
 
-    /// A stream waits until the socket takes more.
-    pub(super) fn wait(&mut self, group: usize, id: StreamId, rtcp: bool) {
+    /// A stream waits until the socket takes more, or the device behind it.
+    pub(super) fn wait(&mut self, group: usize, id: StreamId, rtcp: bool, is_busy: bool) {
         if let Some(group) = self.groups.get_mut(group) {
-            group.full_rtcp = rtcp;
+            (group.full_rtcp, group.is_busy) = (rtcp, is_busy);
             group.waiting.insert(id);
             group.full.notify_one();
         }
@@ -168,7 +184,7 @@ impl ReaderSockets {
     pub(super) fn send_rtcp(&self, local: IpAddr, to: SocketAddr, data: &Bytes) {
         let group = self.group(local).and_then(|g| self.groups.get(g));
         if let Some(group) = group
-            && let Err(error) = group.rtcp.try_send_to(data, to)
+            && let Err(error) = group.rtcp.get_ref().send_to(data, to)
         {
             tracing::debug!(%to, %error, "report not sent");
         }
@@ -214,18 +230,17 @@ pub(super) fn spawn(shard: &Shared) {
 }
 
 /// Readers' reports and hole-punching packets: signs of life of their address.
-async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
+async fn receive(shard: Shared, socket: Rc<Socket>) {
     // What is longer is cut off, and then no RTCP any more: that is made of words of four bytes.
     let mut buf = [0; MAX_REPORT + 1];
     loop {
-        if socket.readable().await.is_err() {
-            return;
-        }
+        let Ok(mut ready) = socket.readable().await else { return };
         let now = clock::now();
         {
             let mut this = shard.borrow_mut();
             for _ in 0..RECEIVE_STEP {
-                let Ok((length, from)) = socket.try_recv_from(&mut buf) else { break };
+                let received = ready.try_io(|socket| socket.get_ref().recv_from(&mut buf));
+                let Ok(Ok((length, from))) = received else { break };
                 this.on_reader_datagram(now, from, buf.get(..length).unwrap_or_default());
             }
             this.settle(now);
@@ -235,19 +250,21 @@ async fn receive(shard: Shared, socket: Rc<UdpSocket>) {
 }
 
 /// Waits until a full socket takes more.
-async fn write_again(
-    shard: Shared,
-    group: usize,
-    [rtp, rtcp]: [Rc<UdpSocket>; 2],
-    full: Rc<Notify>,
-) {
+async fn write_again(shard: Shared, group: usize, [rtp, rtcp]: [Rc<Socket>; 2], full: Rc<Notify>) {
     loop {
         full.notified().await;
-        let which = shard.borrow().sockets.groups.get(group).is_some_and(|g| g.full_rtcp);
+        let (which, is_busy) = match shard.borrow().sockets.groups.get(group) {
+            Some(group) => (group.full_rtcp, group.is_busy),
+            None => return,
+        };
         let socket = if which { &rtcp } else { &rtp };
-        // A full device queue, unlike a full socket, may never say when it has room again.
-        if let Ok(Err(_)) = tokio::time::timeout(TRY_AGAIN, socket.writable()).await {
-            return;
+        // A full device, unlike a full socket, never says when it has room again.
+        let told = match is_busy {
+            true => None,
+            false => tokio::time::timeout(TRY_AGAIN, writable(socket)).await.ok(),
+        };
+        if is_busy || matches!(told, Some(Err(_))) {
+            tokio::time::sleep(TRY_AGAIN).await;
         }
         let now = clock::now();
         let mut this = shard.borrow_mut();
@@ -262,10 +279,17 @@ async fn write_again(
     }
 }
 
+/// Waits until a socket that was full takes more.
+async fn writable(socket: &Socket) -> io::Result<()> {
+    // Another descriptor: the first one is registered already, for what it brings.
+    let socket = register(socket.get_ref().try_clone()?, Interest::WRITABLE)?;
+    socket.writable().await.map(drop)
+}
+
 /// A larger segment would not fit into an Ethernet frame: the kernel refuses to segment it, but sends
 /// it in fragments on its own.
 const MAX_SEGMENT: u16 = 1472;
-/// How long a full socket is waited for before it is tried again.
+/// How long a full socket is waited for before it is tried again, and a full device in any case.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes that a reader's RTCP packet may have.
 const MAX_REPORT: usize = 2048;
@@ -295,5 +319,32 @@ impl Shard {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_waited_for_while_it_is_registered_for_what_it_brings() -> io::Result<()> {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let socket = register(socket, Interest::READABLE)?;
+        for round in 0..3 {
+            writable(&socket).await?;
+            socket.get_ref().send_to(&[round], address)?;
+            // What was registered first is still told.
+            let mut buf = [0; 8];
+            loop {
+                let mut ready = socket.readable().await?;
+                if let Ok(received) = ready.try_io(|socket| socket.get_ref().recv(&mut buf)) {
+                    assert_eq!((received?, buf[0]), (1, round));
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 }
