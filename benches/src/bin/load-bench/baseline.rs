@@ -29,6 +29,9 @@ struct Kept {
     /// The same against the bare loop with whole frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     whole_frames: Option<f64>,
+    /// Whether programs were bound to cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound: Option<bool>,
 }
 
 impl Baseline {
@@ -58,7 +61,8 @@ impl Baseline {
         for outcome in comparable(outcomes) {
             if let Some(Ratio { median, spread }) = outcome.ratio {
                 let whole_frames = outcome.whole_frames_ratio.map(|ratio| round(ratio.median));
-                let one = Kept { ratio: round(median), spread: round(spread), whole_frames };
+                let (ratio, spread, bound) = (round(median), round(spread), outcome.bound);
+                let one = Kept { ratio, spread, whole_frames, bound };
                 kept.insert(outcome.name.clone(), one);
             }
         }
@@ -75,7 +79,10 @@ impl Baseline {
             let (Some(now), Some(then)) = (outcome.ratio, kept.get(&outcome.name)) else {
                 continue;
             };
-            if now.fell_from(then) {
+            if then.bound != outcome.bound {
+                let name = &outcome.name;
+                eprintln!("{name}: not compared, for what is kept was not bound to cores alike");
+            } else if now.fell_from(then) {
                 worse.push(format!(
                     "{}: {:.2} of the limit (pairs within {:.2}), kept are {:.2} (within {:.2})",
                     outcome.name, now.median, now.spread, then.ratio, then.spread
@@ -142,6 +149,10 @@ mod tests {
         baseline.accept("this", &outcome(0.9, 0.0));
         assert!(baseline.compare("this", &unbound(0.1)).is_empty());
         assert_eq!(baseline.compare("this", &outcome(0.1, 0.0)).len(), 1);
+        let kept = baseline.machines["this"].values().next().copied();
+        let before = Kept { bound: None, ..kept.unwrap() };
+        baseline.machines.get_mut("this").unwrap().values_mut().for_each(|kept| *kept = before);
+        assert!(baseline.compare("this", &outcome(0.1, 0.0)).is_empty(), "kept was another thing");
         baseline.accept("one core", &one_core(0.9));
         assert_eq!(baseline.compare("one core", &one_core(0.1)).len(), 1, "nothing to bind");
     }

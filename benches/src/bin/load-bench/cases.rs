@@ -194,7 +194,7 @@ fn quick() -> Vec<Case> {
 }
 
 /// All of it.
-fn suite() -> Vec<Case> {
+pub(crate) fn suite() -> Vec<Case> {
     let mut cases = Vec::new();
     for over in BOTH {
         let limit =

@@ -15,7 +15,8 @@ Measures the proxy as a process, with a camera and readers on loopback.
 
 usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [--seconds N]
                       [--readers N,N,..] [--streams N,N,..] [--pace PACE,..] [--prove] [--joined]
-                      [--unbound] [--accept] [--reach] [--json FILE] [--plots] [--list]
+                      [--unbound] [--accept] [--reach] [--json FILE] [--with FILE] [--plots]
+                      [--list]
 
   --quick       a few cases without the bare loop; loss is a failure
   --only        the cases whose names contain one of these
@@ -32,6 +33,7 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
   --accept      makes the ratios of this run the ones that others are compared with
   --reach       fails where what is to be reached is not, or was not measured
   --json        writes all figures to a file
+  --with        shows what such a file has of other cases in tables and plots, too
   --plots       draws the plots and writes the tables that the documentation shows
   --list        names the cases
 
@@ -72,6 +74,8 @@ pub(crate) struct RunOptions {
     pub(crate) accept: bool,
     pub(crate) reach: bool,
     pub(crate) json: Option<PathBuf>,
+    /// Figures of an earlier run.
+    pub(crate) with: Option<PathBuf>,
     pub(crate) plots: bool,
     /// Loss alone is looked at, and is a failure.
     pub(crate) quick: bool,
@@ -216,6 +220,7 @@ fn run(mut parser: Parser) -> Result<Command> {
             Arg::Long("accept") => options.accept = true,
             Arg::Long("reach") => options.reach = true,
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
+            Arg::Long("with") => options.with = Some(parser.value()?.into()),
             Arg::Long("plots") => options.plots = true,
             Arg::Long("list") => options.list = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),

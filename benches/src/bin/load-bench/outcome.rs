@@ -1,12 +1,12 @@
 //! What came of a case.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cases::Case;
 use crate::measured::Measured;
 
 /// One measurement of the proxy and, right after it, of the bare loop.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Pair {
     pub(crate) proxy: Measured,
     /// The proxy's own batches, sent again.
@@ -24,7 +24,7 @@ impl Pair {
 }
 
 /// What came of a case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) case: Case,
@@ -47,7 +47,7 @@ pub(crate) struct Outcome {
 }
 
 /// A ratio that was measured several times.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
     /// From the least to the greatest.

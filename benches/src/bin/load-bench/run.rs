@@ -1,11 +1,12 @@
 //! The leading role: one case after the other, each with processes of its own.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use benches::clock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cases::{self, Case, What};
 use crate::cores::{Binding, Cores};
@@ -61,23 +62,29 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
         }
     }
 
+    let mut shown = outcomes.clone();
+    if let Some(path) = &options.with {
+        shown.extend(others(path, &outcomes)?);
+        // In the order of a full run.
+        let all: Vec<String> = cases::suite().iter().map(Case::name).collect();
+        shown.sort_by_key(|outcome| all.iter().position(|name| *name == outcome.name));
+    }
     let buffers = outcomes.iter().flat_map(|outcome| &outcome.pairs);
     let receive_buffer = buffers.map(|pair| pair.proxy.receive_buffer).min().unwrap_or(0);
-    let rows = reach::rows(&outcomes);
+    let rows = reach::rows(&shown);
     println!("{machine}; readers' sockets have receive buffers of {} KiB", receive_buffer / 1024);
-    print!("{}", table::render(&outcomes));
+    print!("{}", table::render(&shown));
     if !options.quick {
         print!("{}", reach::render(&rows));
     }
     if let Some(path) = &options.json {
-        let report =
-            Report { machine: &machine, receive_buffer, outcomes: &outcomes, reach: &rows };
+        let report = Report { machine: &machine, receive_buffer, outcomes: &shown, reach: &rows };
         fs::write(path, serde_json::to_string_pretty(&report)?)
             .with_context(|| path.display().to_string())?;
     }
     if options.plots {
-        plots::draw(&machine, &outcomes)?;
-        plots::write(&machine, &table::render(&outcomes), &reach::render(&rows))?;
+        plots::draw(&machine, &shown)?;
+        plots::write(&machine, &table::render(&shown), &reach::render(&rows))?;
     }
     if options.quick {
         failures.extend(outcomes.iter().filter_map(not_whole));
@@ -98,6 +105,19 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
         [] => Ok(()),
         failures => bail!("{}", failures.join("\n            ")),
     }
+}
+
+/// What the JSON of an earlier run has of cases that are not among these.
+fn others(path: &Path, outcomes: &[Outcome]) -> Result<Vec<Outcome>> {
+    #[derive(Deserialize)]
+    struct Earlier {
+        outcomes: Vec<Outcome>,
+    }
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut earlier: Earlier =
+        serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    earlier.outcomes.retain(|one| outcomes.iter().all(|new| new.name != one.name));
+    Ok(earlier.outcomes)
 }
 
 /// Files that a reader holds open, and that all programs do besides.
@@ -266,4 +286,25 @@ fn tell(who: &str, measured: &Measured) {
         measured.receive_buffer / 1024,
         measured.readers_cpu_nanos as f64 / 1e7 / measured.seconds,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_earlier_run_the_cases_are_taken_that_were_not_run_again() -> Result<()> {
+        let all: Vec<_> = cases::suite().into_iter().take(3).collect();
+        let outcome = |case: &Case| Outcome::new(case, Vec::new(), Vec::new());
+        let earlier: Vec<_> = all.iter().map(outcome).collect();
+        let report = Report { machine: "this", receive_buffer: 0, outcomes: &earlier, reach: &[] };
+        let path = std::env::temp_dir().join(format!("load-bench-{}.json", std::process::id()));
+        fs::write(&path, serde_json::to_string(&report)?)?;
+        let taken = others(&path, &earlier[1..2]);
+        fs::remove_file(&path)?;
+        let names: Vec<_> = taken?.into_iter().map(|outcome| outcome.name).collect();
+        assert_eq!(names, [all[0].name(), all[2].name()]);
+        assert!(others(&path, &[]).is_err(), "it is gone");
+        Ok(())
+    }
 }

@@ -44,6 +44,11 @@ pub(crate) fn render(outcomes: &[Outcome]) -> String {
             text.push('\n');
         }
     }
+    let bound = outcomes.iter().filter(|outcome| outcome.bound == Some(true));
+    let bound: Vec<&str> = bound.map(|outcome| outcome.name.as_str()).collect();
+    if !bound.is_empty() {
+        let _ = writeln!(text, "* programs bound to cores: {}", bound.join(", "));
+    }
     for outcome in outcomes {
         let name = &outcome.name;
         if let Some(proof) = outcome.proof {
@@ -107,6 +112,7 @@ mod tests {
         let pairs = vec![Pair { bare, ..Pair::of(proxy) }];
         let mut outcome = Outcome::new(case, pairs, vec!["WARN slow".to_owned()]);
         outcome.proof = Some(3.0);
+        outcome.bound = Some(true);
         let text = render(&[outcome]);
         let line = text.lines().nth(2).unwrap();
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -125,6 +131,7 @@ mod tests {
                 "1/2"
             ]
         );
+        assert!(text.contains("* programs bound to cores: 1x10-udp-burst\n"));
         assert!(text.contains("sends 3.0 times") && text.ends_with("burst: WARN slow\n"));
         let widths: Vec<usize> = text.lines().take(3).map(|line| line.chars().count()).collect();
         assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
