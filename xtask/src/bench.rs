@@ -13,7 +13,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((kind, rest)) if kind == "load" => load::run(rest),
         Some((kind, rest)) if matches!(kind.as_str(), "counts" | "--counts") => counts::run(rest),
-        Some((kind, rest)) if kind == "micro" => criterion("hot_paths", rest),
+        Some((kind, rest)) if kind == "micro" => {
+            criterion("hot_paths", rest)?;
+            criterion("sockets", rest)
+        }
         Some((kind, rest)) if kind == "framers" => criterion("framers", rest),
         _ => {
             if !arguments.iter().any(|word| matches!(word.as_str(), "-h" | "--help")) {
