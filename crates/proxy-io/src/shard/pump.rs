@@ -133,8 +133,8 @@ impl Shard {
     /// Writes what is new to all readers, or as much as the budget allows; then the next stream
     /// gets its turn and each one keeps its place.
     pub(super) fn pump_for_a_while(&mut self, now: Now) {
-        let is_alone = self.watches.len() <= 1;
-        let mut budget = Budget::new(if is_alone { BUDGET_ALONE } else { BUDGET });
+        let time = if self.serves_one_stream() { BUDGET_ALONE } else { BUDGET };
+        let mut budget = Budget::new(time);
         while let Some(id) = self.pump.queue.pop_front() {
             let finished = self.pump_stream(now, id, &mut budget);
             self.watch_events(now, id);
@@ -158,10 +158,15 @@ impl Shard {
         }
     }
 
+    /// Whether no other stream's readers wait for the end of a call or a turn.
+    fn serves_one_stream(&self) -> bool {
+        self.watches.len() <= 1
+    }
+
     fn pump_stream(&mut self, now: Now, id: StreamId, budget: &mut Budget) -> bool {
+        // By a call for each reader nothing is gained by more of them in a row.
+        let is_long = self.serves_one_stream() && self.pump.many.is_at_once();
         let Self { watches, sockets, pump, server, .. } = self;
-        // One after the other they are looked after as often as before.
-        let is_long = watches.len() == 1 && pump.many.is_at_once();
         let Some(watch) = watches.get_mut(&id) else { return true };
         watch.audience.limit_alike(if is_long { ALIKE_BYTES_ALONE } else { ALIKE_BYTES });
         for group in 0..sockets.groups() {
