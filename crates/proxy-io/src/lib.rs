@@ -25,8 +25,6 @@ mod shard;
 mod sockopt;
 mod status;
 mod tls;
-mod udp_rx;
-mod udp_tx;
 
 pub use options::{OnDemand, Opening, ProxyOptions, StreamSetup};
 pub use proxy::{Proxy, StartError};

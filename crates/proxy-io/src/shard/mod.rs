@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use rtp_rtcp::Now;
 use rtsp_server::{AskId, ConnId, Server, SessionId};
 use tokio::sync::{Notify, mpsc};
+use udp_batch::Receiver;
 
 use crate::alarm::Alarm;
 use crate::bus::{Bus, FromStream, Message, ToStream};
@@ -36,7 +37,6 @@ use crate::load::Loads;
 use crate::options::{ProxyOptions, StreamSetup};
 use crate::registry::{Registry, StreamEntry, StreamId};
 use crate::rtcp_routes::RtcpRoutes;
-use crate::udp_rx::Receiver;
 
 pub(crate) use sockets::ReaderPorts;
 

@@ -11,6 +11,7 @@ use fan_out::{ALIKE_BYTES, Audience, ReaderKey, TcpNext, TcpPlace, TcpSend};
 use rtp_rtcp::Now;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use udp_batch::SendOutcome;
 
 use super::conn::{ConnIo, Written};
 use super::many::Many;
@@ -18,7 +19,6 @@ use super::watch::{Seat, Watch};
 use super::{Shard, Shared};
 use crate::clock;
 use crate::registry::StreamId;
-use crate::udp_tx::SendOutcome;
 
 /// How long readers are written to before backends and other tasks get their turn.
 const BUDGET: Duration = Duration::from_micros(500);

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use udp_batch::{BatchSender, SendOutcome};
 
 use super::{Shard, Shared};
 use crate::bus::Message;
 use crate::clock;
 use crate::registry::StreamId;
 use crate::sockopt;
-use crate::udp_tx::{BatchSender, SendOutcome};
 
 /// The sockets of one shard before they belong to its runtime.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl ReaderSockets {
         let Self { groups, sender } = self;
         let Some(group) = groups.get(group) else { return SendOutcome::Took(to.len()) };
         let socket = if rtcp { &group.rtcp } else { &group.rtp };
-        let fd = socket.as_raw_fd();
+        let fd = socket.as_fd();
         let segment = segment.and_then(|size| u16::try_from(size).ok());
         if let Some(size) = segment
             && (!group.segments || size > MAX_SEGMENT)
@@ -196,7 +196,7 @@ impl ReaderSockets {
 /// too large to be segments; otherwise runs of one datagram are offered from then on.
 fn send_singly(
     sender: &mut BatchSender,
-    fd: std::os::fd::RawFd,
+    fd: BorrowedFd<'_>,
     payload: &[u8],
     size: usize,
     to: &[SocketAddr],

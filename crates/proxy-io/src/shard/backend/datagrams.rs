@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use backend_client::Input;
 use bytes::Bytes;
-use quinn_udp::{UdpSockRef, UdpSocketState};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use udp_batch::{Receiver, SocketState};
 
 use super::Task;
 use crate::clock;
@@ -92,7 +93,7 @@ impl Shard {
         let granted = sockopt::receive_buffer(&rtp, sockopt::UDP_RECEIVE_BUFFER)?;
         crate::advice::receive_buffer(granted, sockopt::UDP_RECEIVE_BUFFER);
         let open = |socket: std::net::UdpSocket, rtcp: bool| -> io::Result<_> {
-            let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+            let state = SocketState::new(&socket)?;
             let socket = Rc::new(UdpSocket::from_std(socket)?);
             let task = tokio::task::spawn_local(run_datagrams(
                 Rc::clone(&shard),
@@ -122,7 +123,7 @@ async fn run_datagrams(
     track: usize,
     rtcp: bool,
     socket: Rc<UdpSocket>,
-    state: UdpSocketState,
+    state: SocketState,
 ) {
     let mut datagrams = Vec::new();
     loop {
@@ -134,9 +135,8 @@ async fn run_datagrams(
             let mut this = shard.borrow_mut();
             let mut calls = 0;
             let more = loop {
-                let received = this
-                    .receiver
-                    .receive(&socket, &state, |from, data| datagrams.push((from, data)));
+                let each = |from, data| datagrams.push((from, data));
+                let received = receive(&mut this.receiver, &socket, &state, each);
                 for (from, data) in datagrams.drain(..) {
                     this.backend_input(now, id, Input::Datagram { track, rtcp, from, data });
                 }
@@ -154,5 +154,61 @@ async fn run_datagrams(
         if more {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Takes what one system call brings, and says whether there may be more; `WouldBlock` when there
+/// is nothing.
+fn receive(
+    receiver: &mut Receiver,
+    socket: &UdpSocket,
+    state: &SocketState,
+    mut each: impl FnMut(SocketAddr, Bytes),
+) -> io::Result<bool> {
+    let mut received = None;
+    let tried = socket.try_io(Interest::READABLE, || {
+        let may_be_more = receiver.receive(socket, state, &mut each)?;
+        received = Some(may_be_more);
+        // The runtime forgets the readiness, which another call would only show to be gone.
+        if may_be_more { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    });
+    match received {
+        Some(may_be_more) => Ok(may_be_more),
+        None => tried.map(|()| false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_socket_whose_queue_was_emptied_is_ready_only_for_what_comes_later() -> io::Result<()>
+    {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        let state = SocketState::new(&socket)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let from = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        from.connect(socket.local_addr()?)?;
+        let mut receiver = Receiver::new();
+        for round in 0..3 {
+            for number in 0..=Receiver::MAX_MESSAGES {
+                from.send(&[round, number as u8])?;
+            }
+            let mut got = Vec::new();
+            let mut take = || receive(&mut receiver, &socket, &state, |_, data| got.push(data));
+            socket.readable().await?;
+            assert!(take()?, "one is left");
+            // So the socket is still ready.
+            socket.readable().await?;
+            assert!(!take()?);
+            assert!(matches!(take(), Err(error) if error.kind() == io::ErrorKind::WouldBlock));
+            let again = tokio::time::timeout(Duration::from_millis(20), socket.readable());
+            assert!(again.await.is_err(), "ready for nothing");
+            let sent = (0..=Receiver::MAX_MESSAGES).map(|number| [round, number as u8]);
+            assert!(got.iter().map(|data| &data[..]).eq(sent.collect::<Vec<_>>().iter()));
+        }
+        Ok(())
     }
 }

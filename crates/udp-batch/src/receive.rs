@@ -1,22 +1,42 @@
-//! Datagrams from a backend: as many as one system call brings. The first message, which mostly
-//! is the only one, stays where it is received; others are copied once.
+//! As many datagrams as one system call brings. The first message, which mostly is the only one,
+//! stays where it is received; others are copied once.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 use bytes::{Bytes, BytesMut};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 
 /// Room for one message, which the kernel may have joined from many datagrams.
 const MESSAGE: usize = 64 * 1024;
-/// Messages that one call takes at most.
+/// [`Receiver::MAX_MESSAGES`].
 const MESSAGES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
-/// What is received into at one time; a packet that is kept keeps such a block.
+/// What is received into at one time; a datagram that is kept keeps such a block.
 const BLOCK: usize = 256 * 1024;
 
-/// What all sockets of a shard receive into.
+/// What a socket was told and the kernel granted, for [`Receiver::receive`].
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub struct SocketState(UdpSocketState);
+
+impl SocketState {
+    /// Makes a socket non-blocking and has the kernel join datagrams of one source that come
+    /// together, where it can (`UDP_GRO`). Datagrams that the socket sends are not fragmented from
+    /// then on.
+    ///
+    /// # Errors
+    /// What the kernel says of the socket's options; that it joins nothing is no error.
+    pub fn new(socket: impl AsFd) -> io::Result<Self> {
+        UdpSocketState::new(UdpSockRef::from(&socket)).map(Self)
+    }
+}
+
+/// What any number of sockets receive into, one after the other.
+///
+/// It holds 1.2 MiB. A datagram that is kept keeps the block of 256 KiB it came in, which as many
+/// share as fit.
+#[derive(Debug)]
+pub struct Receiver {
     /// The first message stays where it is received. Of 16 messages that are mostly small, each
     /// would keep room for the largest: so the others are received here and copied.
     room: BytesMut,
@@ -24,8 +44,19 @@ pub(crate) struct Receiver {
     meta: [RecvMeta; MESSAGES],
 }
 
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Receiver {
-    pub(crate) fn new() -> Self {
+    /// Messages that one call takes at most, each a datagram or, joined by the kernel, many.
+    pub const MAX_MESSAGES: usize = MESSAGES;
+
+    /// Makes room for one call.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             room: BytesMut::new(),
             scratch: vec![0; MESSAGE * (MESSAGES - 1)],
@@ -33,12 +64,19 @@ impl Receiver {
         }
     }
 
-    /// Takes what one system call brings, and says whether there may be more; `WouldBlock` when
-    /// there is nothing.
-    pub(crate) fn receive(
+    /// Takes what one system call brings, gives each datagram with its sender in the order they
+    /// came, and says whether there may be more.
+    ///
+    /// `false`: with room left the queue was empty. To be told so by another call is not needed:
+    /// whoever keeps a socket's readiness takes this for `WouldBlock`. Empty datagrams are left out.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is nothing, and what else the kernel
+    /// says of the socket.
+    pub fn receive(
         &mut self,
-        socket: &tokio::net::UdpSocket,
-        state: &UdpSocketState,
+        socket: impl AsFd,
+        state: &SocketState,
         mut each: impl FnMut(SocketAddr, Bytes),
     ) -> io::Result<bool> {
         self.make_room(MESSAGE);
@@ -46,18 +84,7 @@ impl Receiver {
         let mut chunks = std::iter::once(first).chain(self.scratch.chunks_mut(MESSAGE));
         let mut slices: [IoSliceMut<'_>; MESSAGES] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let meta = &mut self.meta;
-        let mut messages = 0;
-        let tried = socket.try_io(tokio::io::Interest::READABLE, || {
-            messages = state.recv(UdpSockRef::from(socket), &mut slices, meta)?;
-            // With room left the queue is empty: to be told so by another call is not needed.
-            if messages < MESSAGES { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        let may_be_more = match tried {
-            Ok(()) => true,
-            Err(error) if messages == 0 => return Err(error),
-            Err(_) => false,
-        };
+        let messages = state.0.recv(UdpSockRef::from(&socket), &mut slices, &mut self.meta)?;
         for number in 0..messages {
             let Some(&RecvMeta { addr, len, stride, .. }) = self.meta.get(number) else { break };
             let len = len.min(MESSAGE);
@@ -77,7 +104,7 @@ impl Receiver {
                 each(addr, rest);
             }
         }
-        Ok(may_be_more)
+        Ok(messages == MESSAGES)
     }
 
     /// Makes the room at least so large. Where nothing of its block is kept any more that is the
@@ -95,16 +122,15 @@ impl Receiver {
 mod tests {
     use super::*;
     use nix::sys::socket::setsockopt;
-    use nix::sys::socket::sockopt::UdpGsoSegment;
+    use nix::sys::socket::sockopt::{RcvBufForce, UdpGsoSegment};
 
     /// Whatever is sent in one go comes out in the same pieces and in order, from one call or more.
-    #[tokio::test]
-    async fn datagrams_come_as_they_were_sent_however_the_kernel_brings_them() -> io::Result<()> {
+    #[test]
+    fn datagrams_come_as_they_were_sent_however_the_kernel_brings_them() -> io::Result<()> {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-        socket.set_nonblocking(true)?;
-        crate::sockopt::receive_buffer(&socket, 4 << 20)?;
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        // Where the process may not have so much, there is room for one round all the same.
+        let _as_it_was = setsockopt(&socket, RcvBufForce, &(4 << 20));
+        let state = SocketState::new(&socket)?;
         let from = std::net::UdpSocket::bind("127.0.0.1:0")?;
         from.connect(socket.local_addr()?)?;
         let datagram = |number: usize, size: usize| vec![number as u8; size];
@@ -125,17 +151,24 @@ mod tests {
             }
             let mut got = Vec::new();
             while got.len() < sent.len() {
-                socket.readable().await?;
-                match receiver.receive(&socket, &state, |_, data| got.push(data)) {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    Ok(_) | Err(_) => {}
-                }
+                // Over loopback all is there: to be told that there is nothing would be a loss.
+                let may_be_more = receiver.receive(&socket, &state, |_, data| got.push(data))?;
+                assert!(may_be_more || got.len() == sent.len(), "round {round}");
             }
             assert!(got == sent, "round {round}");
             // What is kept must not change when more is received.
             kept.push((got.swap_remove(3), sent.swap_remove(3)));
         }
         assert!(kept.iter().all(|(got, sent)| got == sent));
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_finds_nothing_is_told_to_wait() -> io::Result<()> {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        let state = SocketState::new(&socket)?;
+        let received = Receiver::new().receive(&socket, &state, |from, _| panic!("{from}"));
+        assert!(matches!(received, Err(error) if error.kind() == io::ErrorKind::WouldBlock));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -10,31 +10,30 @@ use nix::sys::socket::{
     ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, sendmmsg,
 };
 
-/// Messages that one call carries at most.
-pub(crate) const MAX_MESSAGES: usize = 64;
-
-/// What became of one call.
+/// What became of one call of [`BatchSender::send`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub(crate) enum SendOutcome {
+pub enum SendOutcome {
     /// The first so many destinations took it. Fewer than were offered: call again for the rest,
     /// an error then belongs to the first of them.
     Took(usize),
-    /// The socket is full: offer the same again when it is writable.
+    /// The socket is full (`EAGAIN`), or a signal came first: offer the same again when it is
+    /// writable.
     Blocked,
-    /// The device is, which leaves the socket writable: offer the same again later.
+    /// The device is (`ENOBUFS`), which leaves the socket writable: offer the same again later.
     Busy,
-    /// The first destination refused; the others have not been tried.
+    /// The first destination refused, for this reason; the others have not been tried.
     Refused(Errno),
-    /// The device or kernel takes no segmented messages: offer single datagrams from now on.
+    /// The device or kernel takes no segmented messages, or none of this size (`EIO`, `EINVAL`,
+    /// `EOPNOTSUPP`): offer single datagrams from now on. Nothing has been sent.
     NoSegments,
 }
 
-/// Sends batches for one socket family.
+/// Sends the same bytes to many addresses, from sockets of either family.
 ///
-/// `nix`'s headers never clear a control message once set, so a message with one and a message
-/// without must not share headers: a later packet would be cut into segments of the earlier size.
-pub(crate) struct BatchSender {
+/// It keeps the headers of [`BatchSender::MAX_MESSAGES`] messages of each kind, made once, some
+/// tens of KiB: sending allocates nothing.
+pub struct BatchSender {
     v4: Headers<SockaddrIn>,
     v6: Headers<SockaddrIn6>,
 }
@@ -45,26 +44,44 @@ impl std::fmt::Debug for BatchSender {
     }
 }
 
+/// `nix`'s headers never clear a control message once set, so a message with one and a message
+/// without must not share headers: a later packet would be cut into segments of the earlier size.
 struct Headers<S> {
     plain: MultiHeaders<S>,
     segmented: MultiHeaders<S>,
     addresses: Vec<Option<S>>,
 }
 
+impl Default for BatchSender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl BatchSender {
-    pub(crate) fn new() -> Self {
+    /// Destinations that one call reaches at most.
+    pub const MAX_MESSAGES: usize = 64;
+
+    /// Makes room for the headers.
+    #[must_use]
+    pub fn new() -> Self {
         Self { v4: Headers::new(), v6: Headers::new() }
     }
 
-    /// Sends `payload`, cut into datagrams of `segment` bytes if given, to the first
-    /// [`MAX_MESSAGES`] of `to`, which are all of the socket's own family.
-    pub(crate) fn send(
+    /// Sends `payload` to the first [`MAX_MESSAGES`](Self::MAX_MESSAGES) of `to`, which are all of
+    /// the socket's own family, by one system call that does not wait.
+    ///
+    /// With a `segment` each destination gets datagrams of so many bytes, the last one possibly
+    /// shorter; without, a single one. The kernel takes at most 64 KiB and 64 segments (128 since
+    /// Linux 6.9) in one message, and segments that fit into the device's MTU.
+    pub fn send(
         &mut self,
-        fd: RawFd,
+        socket: impl AsFd,
         payload: &[u8],
         segment: Option<u16>,
         to: &[SocketAddr],
     ) -> SendOutcome {
+        let fd = socket.as_fd().as_raw_fd();
         match to.first() {
             None => SendOutcome::Took(0),
             Some(SocketAddr::V4(_)) => {
@@ -88,9 +105,9 @@ impl BatchSender {
 impl<S: SockaddrLike + Copy> Headers<S> {
     fn new() -> Self {
         Self {
-            plain: MultiHeaders::preallocate(MAX_MESSAGES, None),
-            segmented: MultiHeaders::preallocate(MAX_MESSAGES, Some(cmsg_space!(u16))),
-            addresses: Vec::with_capacity(MAX_MESSAGES),
+            plain: MultiHeaders::preallocate(BatchSender::MAX_MESSAGES, None),
+            segmented: MultiHeaders::preallocate(BatchSender::MAX_MESSAGES, Some(cmsg_space!(u16))),
+            addresses: Vec::with_capacity(BatchSender::MAX_MESSAGES),
         }
     }
 
@@ -102,7 +119,7 @@ impl<S: SockaddrLike + Copy> Headers<S> {
         to: impl Iterator<Item = S>,
     ) -> SendOutcome {
         self.addresses.clear();
-        self.addresses.extend(to.take(MAX_MESSAGES).map(Some));
+        self.addresses.extend(to.take(BatchSender::MAX_MESSAGES).map(Some));
         let iov = [IoSlice::new(payload)];
         let slices = std::iter::repeat_n(&iov, self.addresses.len());
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -135,7 +152,6 @@ mod tests {
     use super::*;
     use std::io;
     use std::net::UdpSocket;
-    use std::os::fd::AsRawFd;
     use std::time::Duration;
 
     fn receiver() -> io::Result<UdpSocket> {
@@ -157,7 +173,7 @@ mod tests {
         let mut sender = BatchSender::new();
         let payload = vec![7_u8; 1200];
         for segment in [None, Some(400), None, Some(500), None] {
-            let outcome = sender.send(from.as_raw_fd(), &payload, segment, &addresses);
+            let outcome = sender.send(&from, &payload, segment, &addresses);
             if outcome == SendOutcome::NoSegments {
                 continue;
             }
@@ -182,10 +198,10 @@ mod tests {
             [good.local_addr()?, SocketAddr::from(([255, 255, 255, 255], 9)), good.local_addr()?];
         let from = UdpSocket::bind("127.0.0.1:0")?;
         let mut sender = BatchSender::new();
-        assert_eq!(sender.send(from.as_raw_fd(), b"x", None, &to), SendOutcome::Took(1));
-        let rest = sender.send(from.as_raw_fd(), b"x", None, &to[1..]);
+        assert_eq!(sender.send(&from, b"x", None, &to), SendOutcome::Took(1));
+        let rest = sender.send(&from, b"x", None, &to[1..]);
         assert!(matches!(rest, SendOutcome::Refused(_)));
-        assert_eq!(sender.send(from.as_raw_fd(), b"x", None, &to[2..]), SendOutcome::Took(1));
+        assert_eq!(sender.send(&from, b"x", None, &to[2..]), SendOutcome::Took(1));
         Ok(())
     }
 }
