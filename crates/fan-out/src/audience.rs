@@ -385,11 +385,17 @@ impl<A: Copy> Audience<A> {
     /// The TCP readers whose oldest unsent frame has waited longer than
     /// [`FanOutLimits::burst_grace`].
     pub fn lagging(&self, now: Instant) -> impl Iterator<Item = (ReaderKey, Lag)> {
+        let grace = self.limits.burst_grace;
         self.slots.iter().filter_map(move |(index, slot)| {
             let Reader::Tcp(reader) = &slot.reader else { return None };
+            // Nobody is looked for in a row whose last ones do not lag.
+            let row = reader.row.and_then(|number| self.rows.get(usize::from(number))?.at());
+            if row.is_some_and(|row| row.longest_age(now, &self.log) < grace) {
+                return None;
+            }
             let key = ReaderKey::new(index, slot.generation);
             let lag = self.lag_of(now, key, reader);
-            (!reader.is_cut() && lag.age >= self.limits.burst_grace).then_some((key, lag))
+            (!reader.is_cut() && lag.age >= grace).then_some((key, lag))
         })
     }
 

@@ -65,13 +65,23 @@ impl TcpReader {
 
     /// How long the next frame has waited for it.
     pub(crate) fn age(&self, now: Instant, log: &Log) -> Duration {
+        self.oldest(now, log)
+            .map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest.max(self.since)))
+    }
+
+    /// How long the next frame has been there: no reader at this place waits longer.
+    pub(crate) fn longest_age(&self, now: Instant, log: &Log) -> Duration {
+        self.oldest(now, log).map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest))
+    }
+
+    /// Since when the next frame has been there.
+    fn oldest(&self, now: Instant, log: &Log) -> Option<Instant> {
         let pos = self.next_pos();
-        let oldest = match log.get(pos) {
-            Some(entry) => entry.since,
-            None if pos < log.base() => log.gone_at().unwrap_or(now),
-            None => return Duration::ZERO,
-        };
-        now.saturating_duration_since(oldest.max(self.since))
+        match log.get(pos) {
+            Some(entry) => Some(entry.since),
+            None if pos < log.base() => Some(log.gone_at().unwrap_or(now)),
+            None => None,
+        }
     }
 
     /// Skips what it does not get, starts tracks at their key units, and prepares a jump of

@@ -1,7 +1,8 @@
 //! Many readers over TCP that keep up, most of them in step: what each one was sent, its counters
 //! and its lag, against what was published, over random sessions in which rounds are interrupted.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use fan_out::{Audience, FanOutLimits, ReaderKey, Start, TcpPlace, TrackId, TrackMask, WireBatch};
 use proptest::prelude::*;
@@ -118,6 +119,7 @@ impl World {
     fn perform(&mut self, step: &Step) {
         match *step {
             Step::Publish { track, count, size } => {
+                self.now += FRAME;
                 let source = &mut self.sources[track.index()];
                 let first = source.next.0;
                 let octets = size.max(24) as u64;
@@ -194,6 +196,7 @@ impl World {
     }
 
     fn check(&mut self) {
+        let mut lagging: HashMap<_, _> = self.stage.lagging(self.now).collect();
         for reader in &self.readers {
             let heard = &reader.player.heard;
             for (heard, due) in heard.iter().zip(&reader.due) {
@@ -216,13 +219,20 @@ impl World {
             let media = left.iter().filter(|packet| packet.seq.is_some());
             let lag = self.stage.lag(self.now, reader.player.key).expect("it is over TCP");
             assert_eq!(lag.bytes, media.map(|packet| packet.octets).sum::<u64>() + reader.kernel);
+            let is_late = lag.age >= FanOutLimits::default().burst_grace;
+            assert_eq!(lagging.remove(&reader.player.key), is_late.then_some(lag));
         }
+        assert!(lagging.is_empty(), "{lagging:?}");
         assert_eq!(events(&mut self.stage), []);
     }
 }
 
 /// The most readers of a row here, so that there are several.
 const ROW: usize = 128;
+/// From one batch to the next.
+const FRAME: Duration = Duration::from_millis(40);
+/// Longer than any session.
+const NEVER: Duration = Duration::from_secs(3600);
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -238,7 +248,10 @@ proptest! {
         let limits = FanOutLimits {
             log_max_bytes: usize::MAX,
             lag_max_bytes: u64::MAX,
+            lag_max_age: NEVER,
             shed_bytes: u64::MAX,
+            shed_age: NEVER,
+            stall: NEVER,
             max_alike: ROW,
             ..FanOutLimits::default()
         };
