@@ -229,8 +229,8 @@ impl World {
 
 /// The most readers of a row here, so that there are several.
 const ROW: usize = 128;
-/// From one batch to the next.
-const FRAME: Duration = Duration::from_millis(40);
+/// From one batch to the next: two of them are lag.
+const FRAME: Duration = Duration::from_millis(130);
 /// Longer than any session.
 const NEVER: Duration = Duration::from_secs(3600);
 
