@@ -89,6 +89,18 @@ pub fn cpu_seconds(process: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
+/// The memory that a process has to itself, in bytes: what it has written to, files aside.
+///
+/// # Panics
+/// If there is no such process.
+#[must_use]
+pub fn private_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.expect("a number of kilobytes") << 10
+}
+
 /// How many file descriptors a process has open.
 ///
 /// # Panics
