@@ -57,6 +57,22 @@ fn the_play_answer_tells_what_follows_and_nothing_comes_before_it() {
     }
 }
 
+#[test]
+fn a_beginning_that_there_is_not_is_refused_and_other_words_of_a_query_are_not() {
+    let camera = camera::start(CameraOptions::default());
+    let proxy = Proxy::of_camera(&camera.url(0), &[]);
+    let url = proxy.url("cam");
+    for (query, status) in
+        [("start=yesterday", 400), ("start=", 400), ("restart=no&start=live", 200)]
+    {
+        let mut reader = RawReader::connect(&format!("{url}?{query}"), Over::Tcp);
+        let url = reader.url().to_owned();
+        reader.send("DESCRIBE", &url, &[]);
+        let answer = reader.answer(SOON).expect("an answer");
+        assert_eq!(answer.status, status, "{query}");
+    }
+}
+
 /// What comes first of a track: its report, then packets not before those that were told.
 fn check_beginning(reader: &mut RawReader, track: usize, seq: u16, rtptime: u32, start: &str) {
     let mut report = None;

@@ -14,6 +14,7 @@ mod pump;
 mod reader;
 mod reports;
 mod sockets;
+mod start_query;
 mod watch;
 
 use std::cell::RefCell;

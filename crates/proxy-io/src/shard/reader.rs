@@ -16,6 +16,7 @@ use rtsp_server::{
 use smallvec::SmallVec;
 
 use super::Shard;
+use super::start_query::start_of;
 use crate::bus::{FromStream, ToStream};
 use crate::registry::{Lease, StreamEntry, StreamId};
 use crate::rtcp_routes;
@@ -128,6 +129,16 @@ impl Shard {
     }
 
     fn on_ask(&mut self, now: Now, id: AskId, ask: Ask) {
+        let query = match &ask {
+            Ask::Describe { query, .. } | Ask::Setup { query, .. } | Ask::Play { query, .. } => {
+                query.as_deref()
+            }
+            Ask::Pause { .. } => None,
+        };
+        let start = match query.map_or(Ok(None), start_of) {
+            Ok(start) => start,
+            Err(why) => return self.refuse(now, id, StatusCode::BAD_REQUEST, why),
+        };
         match ask {
             Ask::Describe { conn, stream, .. } => match self.seek(now, conn, &stream) {
                 Ok(entry) => {
@@ -136,16 +147,14 @@ impl Shard {
                 }
                 Err(refusal) => self.answer(now, id, refusal),
             },
-            Ask::Setup { conn, session, stream, track, transport, query } => {
-                self.on_setup(now, id, conn, session, &stream, track, transport, query.as_deref());
+            Ask::Setup { conn, session, stream, track, transport, .. } => {
+                self.on_setup(now, id, conn, session, &stream, track, transport, start);
             }
-            Ask::Play { session, tracks, query, .. } => {
+            Ask::Play { session, tracks, .. } => {
                 let Some(state) = self.sessions.get_mut(&session) else {
                     return self.refuse(now, id, StatusCode::SESSION_NOT_FOUND, "no such session");
                 };
-                if let Some(start) = query.as_deref().and_then(start_of) {
-                    state.start = start;
-                }
+                state.start = start.unwrap_or(state.start);
                 let mut mask = TrackMask::EMPTY;
                 for track in tracks {
                     if let Ok(track) = u8::try_from(track) {
@@ -179,7 +188,7 @@ impl Shard {
         stream: &str,
         track: usize,
         transport: Chosen,
-        query: Option<&str>,
+        start: Option<Start>,
     ) {
         let entry = match self.seek(now, conn, stream) {
             Ok(entry) => entry,
@@ -196,7 +205,7 @@ impl Shard {
         }
         if !self.sessions.contains_key(&session) {
             let reader = ReaderId(self.own_number());
-            let start = query.and_then(start_of).unwrap_or(entry.start);
+            let start = start.unwrap_or(entry.start);
             let state = Session {
                 conn,
                 peer,
@@ -505,17 +514,6 @@ fn addresses(
         .collect()
 }
 
-/// `?start=keyframe` and the like in a reader's URL.
-fn start_of(query: &str) -> Option<Start> {
-    let value = query.split('&').find_map(|part| part.strip_prefix("start="))?;
-    match value {
-        "instant" => Some(Start::Instant),
-        "keyframe" => Some(Start::KeyFrame),
-        "live" => Some(Start::Live),
-        _ => None,
-    }
-}
-
 impl Shard {
     fn log_event(&self, event: &Event) {
         let peer = |conn: &ConnId| rtcp_routes::display(self.conns.get(conn).map(|c| c.peer));
@@ -545,15 +543,6 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_query_says_where_to_begin() {
-        assert!(matches!(start_of("start=live"), Some(Start::Live)));
-        assert!(matches!(start_of("a=b&start=keyframe"), Some(Start::KeyFrame)));
-        assert!(matches!(start_of("start=instant&c"), Some(Start::Instant)));
-        assert!(start_of("start=yesterday").is_none());
-        assert!(start_of("restart=live").is_none());
-    }
 
     #[test]
     fn a_frame_carries_its_channel_and_length() {
