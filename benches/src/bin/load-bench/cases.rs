@@ -1,5 +1,6 @@
 //! What is measured: the cases of a full run, of the short form, and those asked for by options.
 
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub(crate) enum What {
     Memory { after: u64 },
     /// So many more streams that nobody reads.
     Idle { added: usize },
+    /// What the proxy sends with so many shards, one for each core, against one.
+    Cores { all: usize },
 }
 
 /// 4 Mbit/s, key frames of 60 KB every two seconds.
@@ -56,6 +59,14 @@ pub(crate) const USUAL: Source = Source { bitrate: 4_000_000, gop: 50, key: 60_0
 /// over the proxy's shards, which are one per core. A window of one period is too little for few
 /// readers, too.
 const FEW_READERS: usize = 500;
+/// Readers for each core, where cores are compared: with what they are sent, half as much again as
+/// a core can send.
+const READERS_PER_CORE: usize = 1000;
+/// Cores beyond these are not used, for readers take open files and ports.
+const MOST_CORES: usize = 4;
+/// What these readers are sent. Two seconds of it, by which readers over UDP may be late, fit into
+/// a log.
+const LARGE: Source = Source { bitrate: 40_000_000, gop: 50, key: 400_000 };
 /// Frames per second of every source.
 pub(crate) const FPS: u32 = 25;
 
@@ -88,6 +99,7 @@ impl Case {
                 format!("memory-{streams}x{readers}-{}mbit-{over}", self.source.bitrate / 1_000_000)
             }
             What::Idle { added } => format!("idle-{added}"),
+            What::Cores { .. } => format!("cores-{over}-{pace}"),
         }
     }
 
@@ -223,7 +235,15 @@ pub(crate) fn suite() -> Vec<Case> {
         cases.push(Case { source, ..Case::new(streams, 1, Over::Tcp, "spread", what) });
     }
     cases.push(Case::new(1, 0, Over::Tcp, "burst", What::Idle { added: 100 }));
+    cases.push(cores(thread::available_parallelism().map_or(1, usize::from)));
     cases
+}
+
+/// A stream that so many cores cannot send to all its readers.
+fn cores(there_are: usize) -> Case {
+    let all = there_are.min(MOST_CORES);
+    let what = What::Cores { all };
+    Case { source: LARGE, ..Case::new(1, READERS_PER_CORE * all, Over::Udp, "burst", what) }
 }
 
 #[cfg(test)]
@@ -267,11 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn each_core_has_readers_of_its_own_up_to_a_bound() {
+        for (there_are, all) in [(1, 1), (2, 2), (64, MOST_CORES)] {
+            let case = cores(there_are);
+            assert_eq!((case.what, case.readers), (What::Cores { all }, all * READERS_PER_CORE));
+        }
+    }
+
+    #[test]
     fn options_choose_among_the_cases() {
         let only = |part: &str| RunOptions { only: vec![part.to_owned()], ..RunOptions::default() };
         let names =
             |options: &RunOptions| chosen(options).iter().map(Case::name).collect::<Vec<_>>();
         assert_eq!(names(&only("1x1000-")), ["1x1000-udp-burst", "1x1000-tcp-burst"]);
+        assert_eq!(names(&only("cores")), ["cores-udp-burst"]);
         let options = RunOptions {
             readers: vec![3],
             streams: vec![2],

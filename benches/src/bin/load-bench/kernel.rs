@@ -1,6 +1,7 @@
 //! What the kernel knows of processes and sockets.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd;
 
@@ -42,21 +43,34 @@ pub(crate) fn receive_buffer(socket: &(impl AsFd + std::os::fd::AsRawFd)) -> Res
 
 /// The CPU time of a process in nanoseconds: user and system time of its threads.
 pub(crate) fn cpu_nanos(process: u32) -> Result<u64> {
+    let threads = threads(process)?;
+    if threads.is_empty() {
+        return cpu_ticks(process);
+    }
+    Ok(threads.values().map(|thread| thread.ran).sum())
+}
+
+/// The scheduler's account of a thread, in nanoseconds.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Thread {
+    /// User and system time.
+    pub(crate) ran: u64,
+    /// How long it could have run and had no core.
+    pub(crate) waited: u64,
+}
+
+/// The threads of a process by their numbers; none where the kernel keeps no such account.
+pub(crate) fn threads(process: u32) -> Result<HashMap<OsString, Thread>> {
     // The same time as utime and stime of /proc/PID/stat, which count in hundredths of a second:
     // too coarse for a proxy with one reader.
     let tasks = fs::read_dir(format!("/proc/{process}/task"))
         .with_context(|| format!("there is no process {process}"))?;
-    let mut sum = 0;
-    let mut known = false;
-    for task in tasks.flatten() {
-        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-        if let Some(nanos) = text.split_whitespace().next().and_then(|word| word.parse().ok()) {
-            let nanos: u64 = nanos;
-            sum += nanos;
-            known = true;
-        }
-    }
-    if known { Ok(sum) } else { cpu_ticks(process) }
+    let account = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let mut figures = text.split_whitespace().map_while(|word| word.parse().ok());
+        Some((task.file_name(), Thread { ran: figures.next()?, waited: figures.next()? }))
+    };
+    Ok(tasks.flatten().filter_map(account).collect())
 }
 
 /// The same from /proc/PID/stat, where the kernel keeps no better account.
@@ -86,15 +100,20 @@ pub(crate) fn resident(process: u32) -> Result<u64> {
 
 /// How many datagrams the kernel has dropped at UDP sockets with these local ports.
 pub(crate) fn dropped(ports: &HashSet<u16>) -> u64 {
-    let Ok(table) = fs::read_to_string("/proc/net/udp") else { return 0 };
+    dropped_at(ports).values().sum()
+}
+
+/// The same of each of these ports.
+pub(crate) fn dropped_at(ports: &HashSet<u16>) -> HashMap<u16, u64> {
+    let Ok(table) = fs::read_to_string("/proc/net/udp") else { return HashMap::new() };
     let dropped = |line: &str| {
         let mut fields = line.split_whitespace();
         let (_, port) = fields.nth(1)?.rsplit_once(':')?;
         let port = u16::from_str_radix(port, 16).ok()?;
         let drops: u64 = fields.next_back()?.parse().ok()?;
-        ports.contains(&port).then_some(drops)
+        ports.contains(&port).then_some((port, drops))
     };
-    table.lines().skip(1).filter_map(dropped).sum()
+    table.lines().skip(1).filter_map(dropped).collect()
 }
 
 /// Fails where the readers' sockets would lose what a player with a buffer of that size would not.

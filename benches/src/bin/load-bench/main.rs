@@ -18,6 +18,7 @@ mod reach;
 mod readers;
 mod recording;
 mod run;
+mod scaling;
 mod send;
 mod stage;
 mod table;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One measurement.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Length of the measurement.
     pub(crate) seconds: f64,
@@ -41,6 +41,20 @@ pub(crate) struct Measured {
     pub(crate) first_key: Spread,
     /// What came of readers that joined later.
     pub(crate) joins: Option<Joined>,
+    /// What there is to know besides where readers did not read: the packets are those that
+    /// arrived at their sockets then.
+    pub(crate) unread: Option<Unread>,
+}
+
+/// A measurement with readers that do not read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unread {
+    /// CPU time of each thread of the process that sent, in nanoseconds, the busiest one first.
+    pub(crate) threads_nanos: Vec<u64>,
+    /// How long they could have run and had no core, all together.
+    pub(crate) waited_nanos: u64,
+    /// CPU time of the camera.
+    pub(crate) camera_nanos: u64,
 }
 
 /// Readers that joined those that played.
@@ -74,6 +88,9 @@ impl Spread {
     }
 }
 
+/// The share of a core from which on a thread could not have sent more.
+pub(crate) const SATURATED: f64 = 0.95;
+
 impl Measured {
     /// Packets delivered per second of the sender's CPU time.
     pub(crate) fn packets_per_cpu_second(&self) -> f64 {
@@ -87,6 +104,18 @@ impl Measured {
     /// The share of one core that the sender used.
     pub(crate) fn cpu_share(&self) -> f64 {
         self.cpu_nanos as f64 / 1e9 / self.seconds.max(0.001)
+    }
+
+    /// Packets delivered per second of time that passed.
+    pub(crate) fn packets_per_second(&self) -> f64 {
+        self.packets as f64 / self.seconds.max(0.001)
+    }
+
+    /// Whether the sender's busiest thread had all of a core, where that was looked at.
+    pub(crate) fn is_saturated(&self) -> bool {
+        let unread = self.unread.as_ref();
+        let busiest = unread.and_then(|unread| unread.threads_nanos.first());
+        busiest.is_some_and(|nanos| *nanos as f64 / 1e9 >= SATURATED * self.seconds)
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -124,7 +153,22 @@ pub(crate) mod tests {
             key_to_all: spread,
             first_key: spread,
             joins: None,
+            unread: None,
         }
+    }
+
+    /// The same of readers that did not read, with the busiest thread at this share of a core.
+    pub(crate) fn unread(packets: u64, busiest: f64) -> Measured {
+        let threads_nanos = vec![(busiest * 2e9) as u64, 1000];
+        let unread = Some(Unread { threads_nanos, waited_nanos: 0, camera_nanos: 0 });
+        Measured { unread, ..measured(packets) }
+    }
+
+    #[test]
+    fn a_thread_that_had_nearly_all_of_a_core_was_saturated() {
+        assert!(unread(1, 0.96).is_saturated() && !unread(1, 0.94).is_saturated());
+        assert!(!measured(1).is_saturated(), "nobody looked");
+        assert!((unread(100, 1.0).packets_per_second() - 50.0).abs() < 1e-9);
     }
 
     #[test]

@@ -40,7 +40,7 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
 The other roles are started by `run`:
   load-bench readers --over O (--url URL --count N).. --seconds N --watch PID [--joining MS]
                      [--record FILE --frames N --period MS] [--wait-for-key] [--joined]
-                     [--join N --rounds N] [--ask-log]
+                     [--join N --rounds N] [--ask-log] [--unread CAMERA_PID]
   load-bench bare --recording FILE --over O --calls batches|frames|packets
 ";
 
@@ -101,6 +101,9 @@ pub(crate) struct ReadersOptions {
     pub(crate) joins: Option<Joins>,
     /// Whether the process is asked for its logs' memory in the end, by SIGUSR1.
     pub(crate) ask_log: bool,
+    /// Readers over UDP do not read, and what arrives is counted where the kernel drops it; the
+    /// CPU time of this process, the camera, is told as well.
+    pub(crate) unread: Option<u32>,
 }
 
 /// Readers that join the first stream later, and leave again.
@@ -242,7 +245,7 @@ fn readers(mut parser: Parser) -> Result<Command> {
     let (mut over, mut seconds, mut watch) = (None, None, None);
     let (mut urls, mut counts) = (Vec::new(), Vec::new());
     let (mut file, mut frames, mut period) = (None, None, None);
-    let (mut join, mut rounds) = (None, 1);
+    let (mut join, mut rounds, mut unread) = (None, 1, None);
     let (mut wait_for_key, mut joined, mut ask_log) = (false, false, false);
     let mut joining = JOINING;
     while let Some(argument) = parser.next()? {
@@ -261,6 +264,7 @@ fn readers(mut parser: Parser) -> Result<Command> {
             Arg::Long("join") => join = Some(parser.value()?.parse()?),
             Arg::Long("rounds") => rounds = parser.value()?.parse()?,
             Arg::Long("ask-log") => ask_log = true,
+            Arg::Long("unread") => unread = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -270,9 +274,11 @@ fn readers(mut parser: Parser) -> Result<Command> {
         (Some(file), Some(frames), Some(period)) => Some(Record { file, frames, period }),
         _ => bail!("--record, --frames and --period go together"),
     };
+    let over = over.context("--over is missing")?;
+    ensure!(unread.is_none() || over == Over::Udp, "--unread: only over udp");
     Ok(Command::Readers(ReadersOptions {
         streams: urls.into_iter().zip(counts).collect(),
-        over: over.context("--over is missing")?,
+        over,
         seconds: length(seconds.context("--seconds is missing")?)?,
         watch: watch.context("--watch is missing")?,
         joining,
@@ -281,6 +287,7 @@ fn readers(mut parser: Parser) -> Result<Command> {
         record,
         joins: join.map(|count| Joins { count, rounds }),
         ask_log,
+        unread,
     }))
 }
 
@@ -356,7 +363,11 @@ mod tests {
         let line = "readers --over udp --seconds 2 --watch 1 --url a --count 5 --url b --count 1";
         let Ok(Command::Readers(options)) = parsed(line) else { panic!("it is readers") };
         assert_eq!(options.streams, [("a".to_owned(), 5), ("b".to_owned(), 1)]);
-        assert_eq!(options.joining, JOINING);
+        assert_eq!((options.joining, options.unread), (JOINING, None));
+        let Ok(Command::Readers(options)) = parsed(&format!("{line} --unread 7")) else {
+            panic!("it is readers")
+        };
+        assert_eq!(options.unread, Some(7));
     }
 
     #[test]
@@ -374,6 +385,7 @@ mod tests {
             "run now",
             "readers --url rtsp://127.0.0.1:1/x --over udp --count 1 --seconds 1",
             "readers --url rtsp://127.0.0.1:1/x --over udp --watch 1 --seconds 1",
+            "readers --url rtsp://127.0.0.1:1/x --over tcp --count 1 --seconds 1 --watch 1 --unread 2",
             "bare --over udp",
         ] {
             assert!(parsed(line).is_err(), "{line}");

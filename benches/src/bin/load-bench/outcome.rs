@@ -15,11 +15,21 @@ pub(crate) struct Pair {
     pub(crate) whole_frames: Option<Measured>,
     /// A system call per packet.
     pub(crate) single_packets: Option<Measured>,
+    /// The proxy with one shard, where it has one for each core else.
+    pub(crate) one_shard: Option<Measured>,
 }
 
 impl Pair {
     pub(crate) fn of(proxy: Measured) -> Self {
-        Self { proxy, bare: None, whole_frames: None, single_packets: None }
+        Self { proxy, bare: None, whole_frames: None, single_packets: None, one_shard: None }
+    }
+
+    /// How many times what one shard sends all of them do; `None` where the one could have sent
+    /// more, for then it says nothing, or where readers were cut.
+    pub(crate) fn growth(&self) -> Option<f64> {
+        let one = self.one_shard.as_ref()?;
+        let says_something = one.is_saturated() && one.closed == 0 && self.proxy.closed == 0;
+        says_something.then(|| self.proxy.packets_per_second() / one.packets_per_second().max(1.0))
     }
 }
 
@@ -36,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) ratio: Option<Ratio>,
     /// The same against the bare loop's with whole frames.
     pub(crate) whole_frames_ratio: Option<Ratio>,
+    /// Over the pairs, the throughput with a shard for each core against that with one shard.
+    pub(crate) growth: Option<Ratio>,
     /// What the bare loop saves against a system call per packet.
     pub(crate) proof: Option<f64>,
     /// Bytes that the proxy's logs held in the end, as it says itself.
@@ -78,6 +90,7 @@ impl Outcome {
             name: case.name(),
             ratio: against(|pair| &pair.bare),
             whole_frames_ratio: against(|pair| &pair.whole_frames),
+            growth: Ratio::of(&pairs.iter().filter_map(Pair::growth).collect::<Vec<_>>()),
             proof: median(&proofs.collect::<Vec<_>>()),
             case: case.clone(),
             bound: None,
@@ -123,7 +136,7 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::cases;
-    use crate::measured::tests::measured;
+    use crate::measured::tests::{measured, unread};
     use crate::options::RunOptions;
 
     #[test]
@@ -143,5 +156,21 @@ mod tests {
         assert_eq!(outcome.ratio, Some(Ratio { median: 0.8, spread: 0.5 }));
         assert_eq!((outcome.whole_frames_ratio, outcome.proof), (None, None));
         assert_eq!(outcome.bare(|m| m.packets as f64), Some(200.0));
+    }
+
+    #[test]
+    fn growth_is_told_by_pairs_whose_one_shard_had_no_more_to_give() {
+        let case = &cases::chosen(&RunOptions::default())[0];
+        let pair = |all: Measured, one: Measured| Pair { one_shard: Some(one), ..Pair::of(all) };
+        let cut = Measured { closed: 1, ..unread(190, 1.0) };
+        let pairs = vec![
+            pair(unread(190, 0.5), unread(100, 1.0)),
+            pair(unread(300, 1.0), unread(100, 0.9)),
+            pair(cut, unread(100, 1.0)),
+        ];
+        let growths: Vec<_> = pairs.iter().map(Pair::growth).collect();
+        assert_eq!(growths, [Some(1.9), None, None]);
+        let outcome = Outcome::new(case, pairs, Vec::new());
+        assert_eq!(outcome.growth, Some(Ratio { median: 1.9, spread: 0.0 }));
     }
 }

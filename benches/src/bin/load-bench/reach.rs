@@ -57,6 +57,11 @@ pub(crate) fn rows(outcomes: &[Outcome]) -> Vec<Row> {
                 // A keep-alive or two per minute.
                 to.below("CPU of an added idle stream, us/s", 10.0, micros(outcome.idle_nanos));
             }
+            What::Cores { all } => {
+                // Camera, readers and what shards have in common take their part.
+                let growth = outcome.growth.map(|ratio| ratio.median);
+                to.above("throughput with all cores against one", 0.8 * all as f64, growth);
+            }
             What::Loss => {}
         }
     }
@@ -198,6 +203,25 @@ mod tests {
                 ("added latency p99 against the bare loop's", false),
             ]
         );
+    }
+
+    #[test]
+    fn four_fifths_of_each_core_are_wanted() {
+        let all = crate::measured::tests::unread;
+        let Some(case) = cases::suite().into_iter().find(|case| case.name() == "cores-udp-burst")
+        else {
+            panic!("there is such a case")
+        };
+        let case = Case { what: What::Cores { all: 2 }, ..case };
+        for (packets, busiest, got) in
+            [(161, 1.0, Some(1.61)), (159, 1.0, Some(1.59)), (161, 0.9, None)]
+        {
+            let one_shard = Some(all(100, busiest));
+            let pair = Pair { one_shard, ..Pair::of(all(packets, 1.0)) };
+            let rows = rows(&[Outcome::new(&case, vec![pair], Vec::new())]);
+            assert_eq!((rows[0].wanted, rows[0].got), (1.6, got));
+            assert_eq!((rows.len(), rows[0].met), (1, got == Some(1.61)));
+        }
     }
 
     #[test]

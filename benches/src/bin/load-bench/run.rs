@@ -14,14 +14,14 @@ use crate::measured::Measured;
 use crate::options::{Calls, Over, RunOptions};
 use crate::outcome::{Outcome, Pair};
 use crate::stage::Stage;
-use crate::{baseline, kernel, plots, reach, table};
+use crate::{baseline, kernel, plots, reach, scaling, table};
 
 /// Pairs of a case, unless it is said.
 const PAIRS: usize = 5;
 /// How long streams without readers are looked at.
 const IDLE: Duration = Duration::from_secs(5);
 /// Warnings of the proxy that are shown per case.
-const NOTES: usize = 3;
+pub(crate) const NOTES: usize = 3;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -69,10 +69,16 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
         let all: Vec<String> = cases::suite().iter().map(Case::name).collect();
         shown.sort_by_key(|outcome| all.iter().position(|name| *name == outcome.name));
     }
-    let buffers = outcomes.iter().flat_map(|outcome| &outcome.pairs);
-    let receive_buffer = buffers.map(|pair| pair.proxy.receive_buffer).min().unwrap_or(0);
+    let read = outcomes.iter().flat_map(|outcome| &outcome.pairs).map(|pair| &pair.proxy);
+    let read = read.filter(|proxy| proxy.unread.is_none());
+    let receive_buffer = read.map(|proxy| proxy.receive_buffer).min().unwrap_or(0);
     let rows = reach::rows(&shown);
-    println!("{machine}; readers' sockets have receive buffers of {} KiB", receive_buffer / 1024);
+    match receive_buffer / 1024 {
+        0 => println!("{machine}"),
+        kilobytes => {
+            println!("{machine}; readers' sockets have receive buffers of {kilobytes} KiB");
+        }
+    }
     print!("{}", table::render(&shown));
     if !options.quick {
         print!("{}", reach::render(&rows));
@@ -146,6 +152,7 @@ fn measure(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> 
     match case.what {
         What::Limit => against_the_limit(stage, case, options),
         What::Joins { .. } => joins(stage, case),
+        What::Cores { all } => scaling::measure(stage, case, all, options.pairs),
         What::Idle { added } => {
             let few = stage.idle(case, case.streams, IDLE)?;
             let many = stage.idle(case, case.offered(), IDLE)?;
@@ -195,6 +202,7 @@ fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result
                 options.prove || (number == 0 && case.can_prove()),
             )?,
             proxy: seen.measured,
+            one_shard: None,
         });
     }
     notes.truncate(NOTES);

@@ -51,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) measured: Measured,
     pub(crate) warnings: Vec<String>,
     pub(crate) log_bytes: Option<u64>,
+    /// Packets that the backend sent and the proxy did not get, as it says itself.
+    pub(crate) backend_lost: Option<u64>,
 }
 
 impl Stage {
@@ -78,15 +80,27 @@ impl Stage {
         if record && self.has_recording() {
             fs::remove_file(self.recording())?;
         }
+        self.see(case, record, None)
+    }
+
+    /// The same with so many shards in the proxy, and without a recording.
+    pub(crate) fn proxy_of(&self, case: &Case, shards: usize) -> Result<Seen> {
+        self.see(case, false, Some(shards))
+    }
+
+    fn see(&self, case: &Case, record: bool, shards: Option<usize>) -> Result<Seen> {
         let (camera, urls) = self.start_camera(case)?;
-        let (proxy, urls, log) = self.start_proxy(case, &urls)?;
-        let readers = self.start_readers(case, &urls, proxy.id(), true, record);
+        let (proxy, urls, log) = self.start_proxy(case, &urls, shards)?;
+        let beside = Some(camera.id());
+        let readers = self.start_readers(case, &urls, proxy.id(), beside, record);
         let measured = readers.map_err(|error| with_log(error, &log))?;
         proxy.stop(Some(Signal::SIGTERM))?;
         camera.stop(None)?;
         let said = fs::read_to_string(&log).unwrap_or_default();
         let warnings = said.lines().filter(|line| line.contains(" WARN ")).map(str::to_owned);
-        Ok(Seen { measured, warnings: warnings.collect(), log_bytes: log_bytes(&said) })
+        let log_bytes = told(&said, "log memory", "bytes=");
+        let backend_lost = told(&said, " status ", "lost=");
+        Ok(Seen { measured, warnings: warnings.collect(), log_bytes, backend_lost })
     }
 
     /// The bare loop and readers.
@@ -96,7 +110,7 @@ impl Stage {
         command.arg("--recording").arg(self.recording());
         let mut bare = Process::start("the bare loop", &mut command, None, self.measured(case))?;
         let urls = self.urls(&mut bare, case.audiences().len())?;
-        let measured = self.start_readers(case, &urls, bare.id(), false, false)?;
+        let measured = self.start_readers(case, &urls, bare.id(), None, false)?;
         bare.stop(None)?;
         Ok(measured)
     }
@@ -106,7 +120,7 @@ impl Stage {
     pub(crate) fn idle(&self, case: &Case, streams: usize, length: Duration) -> Result<u64> {
         let (camera, urls) = self.start_camera(case)?;
         let urls = urls.get(..streams).context("the camera has too few streams")?;
-        let (proxy, _, log) = self.start_proxy(case, urls)?;
+        let (proxy, _, log) = self.start_proxy(case, urls, None)?;
         // The proxy comes to a host with few streams at a time; from then on it is idle.
         let until = clock::mono() + DESCRIBED;
         while described(&log) < streams {
@@ -136,10 +150,18 @@ impl Stage {
         Ok((camera, urls))
     }
 
-    fn start_proxy(&self, case: &Case, urls: &[String]) -> Result<(Process, Vec<String>, PathBuf)> {
+    fn start_proxy(
+        &self,
+        case: &Case,
+        urls: &[String],
+        shards: Option<usize>,
+    ) -> Result<(Process, Vec<String>, PathBuf)> {
         let log = self.folder.join("proxy.log");
         let mut command = Command::new(&self.proxy);
         command.args(["--bind", "127.0.0.1", "-p", &free_port()?.to_string()]);
+        if let Some(shards) = shards {
+            command.args(["--workers", &shards.to_string()]);
+        }
         command.args(urls.iter().enumerate().map(|(index, url)| format!("cam{index}={url}")));
         let mut proxy =
             Process::start("proxy-server", &mut command, Some(&log), self.measured(case))?;
@@ -151,15 +173,16 @@ impl Stage {
         (0..count).map(|_| process.line("rtsp://", soon())).collect()
     }
 
+    /// The proxy is what has a camera beside it.
     fn start_readers(
         &self,
         case: &Case,
         urls: &[String],
         watch: u32,
-        is_proxy: bool,
+        camera: Option<u32>,
         record: bool,
     ) -> Result<Measured> {
-        let audiences = case.audiences();
+        let (audiences, is_proxy) = (case.audiences(), camera.is_some());
         let window = case.window(self.seconds);
         let mut command = Command::new(&self.own);
         command.args(["readers", "--over", &case.over.to_string(), "--watch", &watch.to_string()]);
@@ -176,8 +199,11 @@ impl Stage {
         if self.joined {
             command.arg("--joined");
         }
-        if is_proxy {
-            command.arg("--wait-for-key");
+        if let Some(camera) = camera {
+            match case.what {
+                What::Cores { .. } => command.args(["--unread", &camera.to_string()]),
+                _ => command.arg("--wait-for-key"),
+            };
         }
         if record {
             let (frames, period) = (case.source.gop, case.source.period());
@@ -191,7 +217,7 @@ impl Stage {
             What::Joins { joining, rounds } if is_proxy => {
                 command.args(["--join", &joining.to_string(), "--rounds", &rounds.to_string()]);
             }
-            What::Memory { .. } if is_proxy => {
+            What::Memory { .. } | What::Cores { .. } if is_proxy => {
                 command.arg("--ask-log");
             }
             _ => {}
@@ -223,10 +249,10 @@ impl Drop for Stage {
     }
 }
 
-/// What the proxy said of its logs' memory when it was asked.
-fn log_bytes(log: &str) -> Option<u64> {
-    let line = log.lines().rev().find(|line| line.contains("log memory"))?;
-    line.split_whitespace().find_map(|word| word.strip_prefix("bytes="))?.parse().ok()
+/// The figure with this name that the proxy said last in a line about this, when it was asked.
+fn told(log: &str, about: &str, name: &str) -> Option<u64> {
+    let line = log.lines().rev().find(|line| line.contains(about))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix(name))?.parse().ok()
 }
 
 /// How many streams the proxy has described, by its log.
@@ -256,10 +282,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_of_logs_is_read_from_the_last_line_that_tells() {
+    fn what_the_proxy_tells_is_read_from_the_last_line_about_it() {
         let log = "2026 INFO log memory bytes=5 streams=1\nother bytes=7\n\
                    2026 INFO log memory bytes=1234 streams=2 readers=3\nend\n";
-        assert_eq!(log_bytes(log), Some(1234));
-        assert_eq!(log_bytes("bytes=7"), None);
+        assert_eq!(told(log, "log memory", "bytes="), Some(1234));
+        assert_eq!(told("bytes=7", "log memory", "bytes="), None);
+        let log = "2026 INFO status stream=cam0 mbit=4.0 packets=9 lost=3 relayed=9\n";
+        assert_eq!(told(log, " status ", "lost="), Some(3));
     }
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod joins;
 mod tally;
+mod unread;
 
 use std::collections::HashSet;
 use std::fs;
@@ -35,6 +36,8 @@ const DESCRIBED: Duration = Duration::from_secs(15);
 const FIRST_KEY: Duration = Duration::from_secs(15);
 /// Between the first key frames and the measurement.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How long a proxy may take to tell its state: the rates in it are those of a second.
+const STATUS: Duration = Duration::from_millis(1500);
 /// How long what was sent in the measurement may take to arrive.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Attempts at a recording without a gap.
@@ -62,8 +65,15 @@ pub(crate) fn run(options: &ReadersOptions) -> Result<()> {
             readers.add(stream, Connection::set_up(url, options.over, options.joined)?)?;
         }
     }
-    kernel::check_buffer(readers.smallest_buffer())?;
+    if options.unread.is_some() {
+        readers.stop_reading()?;
+    } else {
+        kernel::check_buffer(readers.smallest_buffer())?;
+    }
     readers.play(options.joining)?;
+    if options.unread.is_some() {
+        readers.wait_until_full()?;
+    }
     if options.wait_for_key {
         readers.wait_for_keys(0)?;
     }
@@ -75,11 +85,14 @@ pub(crate) fn run(options: &ReadersOptions) -> Result<()> {
         (Some(joins), Some((url, _))) => Some(readers.join(url, options, *joins)?),
         _ => None,
     };
-    let mut measured = readers.measure(options.watch, options.seconds)?;
+    let mut measured = match options.unread {
+        Some(camera) => readers.measure_unread(options.watch, camera, options.seconds)?,
+        None => readers.measure(options.watch, options.seconds)?,
+    };
     measured.joins = joins;
     if options.ask_log {
         kill(Pid::from_raw(i32::try_from(options.watch)?), Signal::SIGUSR1)?;
-        readers.pump(clock::mono() + SETTLE, |_| false)?;
+        readers.pump(clock::mono() + STATUS, |_| false)?;
     }
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
@@ -198,9 +211,7 @@ impl Readers {
         let lacks = |reader: &&Reader| reader.tally.first_key.is_none() && !reader.is_closed;
         let lacking = |this: &Self| this.list.iter().skip(first).filter(lacks).count();
         self.pump(clock::mono() + FIRST_KEY, |this| lacking(this) == 0)?;
-        if let Some(answer) = self.list.iter().find_map(|reader| reader.refused.as_ref()) {
-            bail!("PLAY was refused: {answer}");
-        }
+        self.check_answers()?;
         let lacking = lacking(self);
         ensure!(
             lacking == 0,
@@ -208,6 +219,14 @@ impl Readers {
             FIRST_KEY.as_secs()
         );
         Ok(())
+    }
+
+    /// Fails where somebody may not play.
+    fn check_answers(&self) -> Result<()> {
+        match self.list.iter().find_map(|reader| reader.refused.as_ref()) {
+            Some(answer) => bail!("PLAY was refused: {answer}"),
+            None => Ok(()),
+        }
     }
 
     /// Records some frames as they are sent, then the probes leave. Where packets are lost again
@@ -247,14 +266,7 @@ impl Readers {
     }
 
     fn measure(&mut self, watch: u32, length: Duration) -> Result<Measured> {
-        let ports: HashSet<u16> = self
-            .list
-            .iter()
-            .filter_map(|reader| match &reader.connection.path {
-                Path::Datagrams { port, .. } => Some(*port),
-                Path::Interleaved => None,
-            })
-            .collect();
+        let ports = self.ports();
         let me = std::process::id();
         let sums = |list: &[Reader]| {
             list.iter().fold((0, 0, 0), |(packets, bytes, repeated), reader| {
@@ -315,7 +327,17 @@ impl Readers {
             key_to_all: Spread::of(key_to_all),
             first_key: self.first_keys(0),
             joins: None,
+            unread: None,
         })
+    }
+
+    /// The ports of those who are sent to over UDP.
+    fn ports(&self) -> HashSet<u16> {
+        let port = |reader: &Reader| match &reader.connection.path {
+            Path::Datagrams { port, .. } => Some(*port),
+            Path::Interleaved => None,
+        };
+        self.list.iter().filter_map(port).collect()
     }
 
     /// The times of the readers from this index on.
