@@ -31,6 +31,8 @@ pub(crate) enum Message {
     FromStream(StreamId, FromStream),
     /// A datagram from a reader of this shard that came in by another shard's socket.
     Rtcp { from: SocketAddr, data: Bytes },
+    /// A reader of another shard has set up this RTCP port.
+    PortTaken(SocketAddr),
     /// The logs of all shards come near their budget, and the longest is one of this shard's.
     CutLogs,
     /// Log how things are.

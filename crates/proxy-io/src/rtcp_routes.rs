@@ -15,8 +15,9 @@ pub(crate) struct RtcpRoutes {
 }
 
 impl RtcpRoutes {
-    pub(crate) fn insert(&self, from: SocketAddr, shard: usize) {
-        self.routes.write().insert(from, shard);
+    /// Returns the shard whose reader had the address.
+    pub(crate) fn insert(&self, from: SocketAddr, shard: usize) -> Option<usize> {
+        self.routes.write().insert(from, shard)
     }
 
     /// Forgets an address, unless another shard has a reader there by now.

@@ -42,7 +42,7 @@ impl Server {
             ) => {
                 let transport =
                     offer::accepted(track.transport, *profile, server_ports, source, ssrc);
-                self.put_track(*session, track.clone());
+                self.put_track(now, *session, track.clone());
                 self.session_reply(*session).with("Transport", transport.to_string())
             }
             (What::Play { session, scale, speed }, Answer::Playing { tracks }) => {

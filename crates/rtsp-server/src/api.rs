@@ -249,6 +249,9 @@ pub enum EndReason {
     TimedOut,
     /// None of its SETUPs succeeded.
     NeverSetUp,
+    /// Its connection was closed without TEARDOWN, and the ports it got media on are another
+    /// reader's by now. That one must hear nothing of it: no RTCP BYE.
+    PortsTaken,
     /// The stream has no source any more.
     StreamLost,
     /// The reader could not keep up.

@@ -75,6 +75,14 @@ impl Server {
         self.end_by_us(now, id, EndReason::TimedOut);
     }
 
+    /// Ends a session whose reader has gone: its ports are another one's, who would get its media
+    /// as well.
+    pub(crate) fn end_if_left(&mut self, now: Instant, id: SessionId) {
+        if self.sessions.get(&id).is_some_and(|session| session.conn.is_none()) {
+            self.end_by_us(now, id, EndReason::PortsTaken);
+        }
+    }
+
     /// Ends a session and, if that was its last, its connection: for the reader this is the only
     /// sign that does not depend on RTCP.
     pub(crate) fn end_by_us(&mut self, now: Instant, id: SessionId, reason: EndReason) {

@@ -201,6 +201,16 @@ impl Server {
         }
     }
 
+    /// A reader of another server set up this port, of that IP address. A session here that had it
+    /// is ended if its connection is closed: the port cannot be its reader's any more.
+    pub fn port_taken(&mut self, now: Instant, port: SocketAddr) {
+        let address = port.ip().to_canonical();
+        if let Some(&session) = self.udp_ports.get(&(address, port.port())) {
+            self.end_if_left(now, session);
+            self.settle(now);
+        }
+    }
+
     /// Ends every session of a stream; connections that were used for nothing else are closed.
     pub fn end_stream(&mut self, now: Instant, stream: &str, reason: EndReason) {
         let of_stream = |session: &&Session| session.stream == stream;

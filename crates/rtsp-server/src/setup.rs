@@ -1,5 +1,7 @@
 //! SETUP, and what becomes of a session's tracks.
 
+use std::time::Instant;
+
 use rtsp_proto::transport::parse_transports;
 use rtsp_proto::{Request, StatusCode};
 use smallvec::SmallVec;
@@ -157,29 +159,41 @@ impl Server {
         let before: SmallVec<[u16; 4]> = session.udp_ports().collect();
         session.remove(index);
         let tracks = session.indices();
-        self.reassign_ports(id, address, &before);
+        // Ports that are given up are nobody's loss.
+        let _none = self.reassign_ports(id, address, &before);
         self.output(Output::TracksChanged { session: id, tracks });
     }
 
     /// Adds a track to a session, or gives one another transport.
-    pub(crate) fn put_track(&mut self, id: SessionId, track: SessionTrack) {
+    pub(crate) fn put_track(&mut self, now: Instant, id: SessionId, track: SessionTrack) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let address = session.address();
         let before: SmallVec<[u16; 4]> = session.udp_ports().collect();
         session.put(track);
-        self.reassign_ports(id, address, &before);
+        for earlier in self.reassign_ports(id, address, &before) {
+            self.end_if_left(now, earlier);
+        }
     }
 
-    fn reassign_ports(&mut self, id: SessionId, address: core::net::IpAddr, before: &[u16]) {
+    /// Makes a session's ports those that it has now; returns who had them.
+    fn reassign_ports(
+        &mut self,
+        id: SessionId,
+        address: core::net::IpAddr,
+        before: &[u16],
+    ) -> SmallVec<[SessionId; 4]> {
+        let mut earlier = SmallVec::new();
         for port in before {
             if self.udp_ports.get(&(address, *port)) == Some(&id) {
                 self.udp_ports.remove(&(address, *port));
             }
         }
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else { return earlier };
         for port in session.udp_ports() {
-            self.udp_ports.insert((address, port), id);
+            let had = self.udp_ports.insert((address, port), id);
+            earlier.extend(had.filter(|had| *had != id));
         }
+        earlier
     }
 }
 

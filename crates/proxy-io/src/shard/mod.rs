@@ -239,6 +239,7 @@ impl Shard {
                 self.server.on_rtcp_from(now.mono, from);
                 self.on_reader_datagram_here(now, from, &data);
             }
+            Message::PortTaken(port) => self.server.port_taken(now.mono, port),
             Message::CutLogs => self.cut_logs(now),
             Message::Status => self.log_status(now),
             Message::Readers(to) => {

@@ -398,7 +398,10 @@ impl Shard {
     }
 
     fn end_session(&mut self, now: Now, session: SessionId, reason: EndReason) {
-        let farewell = !matches!(reason, EndReason::Teardown | EndReason::ConnectionClosed);
+        let farewell = !matches!(
+            reason,
+            EndReason::Teardown | EndReason::ConnectionClosed | EndReason::PortsTaken
+        );
         let was_playing = self.sessions.get(&session).is_some_and(|s| s.joined.is_some());
         self.leave_audience(now, session);
         let Some(state) = self.sessions.remove(&session) else { return };
@@ -407,7 +410,10 @@ impl Shard {
         }
         let stream = &state.stream;
         match reason {
-            EndReason::Teardown | EndReason::ConnectionClosed | EndReason::NeverSetUp => {
+            EndReason::Teardown
+            | EndReason::ConnectionClosed
+            | EndReason::PortsTaken
+            | EndReason::NeverSetUp => {
                 tracing::debug!(stream = %stream.name, peer = %state.peer, ?reason, "reader left");
             }
             EndReason::TimedOut => {

@@ -9,6 +9,7 @@ use rtsp_server::{Chosen, SessionId};
 use super::Shard;
 use super::reader::Session;
 use super::watch::Watch;
+use crate::bus::Message;
 use crate::status::{ReaderStatus, TrackReception};
 
 /// RTCP of readers that was of no use.
@@ -36,7 +37,10 @@ impl Shard {
     pub(super) fn route_reports(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get(&session) else { return };
         for from in state.rtcp_addresses() {
-            self.routes.insert(from, self.me);
+            if let Some(other) = self.routes.insert(from, self.me).filter(|it| *it != self.me) {
+                // Without this it ends by its timeout.
+                let _full = self.bus.try_send(other, Message::PortTaken(from));
+            }
             self.reporters.insert(from, session);
         }
     }

@@ -59,6 +59,41 @@ fn reports_from_its_own_port_keep_a_reader_alive_and_no_other() {
 }
 
 #[test]
+fn a_reader_that_left_without_a_word_ends_when_another_has_its_ports() {
+    let mut rig = Rig::open();
+    let (conn, gone) = rig.player(UDP);
+    let (_, elsewhere) = rig.player("RTP/AVP;unicast;client_port=7000-7001");
+    rig.closed(conn);
+    assert!(rig.server.session(&gone).is_some(), "it may come again on another connection");
+    let (_, here) = rig.player(UDP);
+    assert_eq!(rig.ended(), [(gone, EndReason::PortsTaken)]);
+    // Who is still connected is not ended by what another claims.
+    rig.player(UDP);
+    assert_eq!(rig.ended(), []);
+    for session in [here, elsewhere] {
+        assert!(rig.server.session(&session).is_some());
+    }
+}
+
+#[test]
+fn one_that_left_without_a_word_ends_when_a_reader_of_another_server_has_its_ports() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    rig.server.port_taken(rig.now, addr("192.0.2.1:5001"));
+    rig.drain();
+    assert_eq!(rig.ended(), [], "it is connected");
+    rig.closed(conn);
+    for other in ["192.0.2.1:5003", "192.0.2.2:5001"] {
+        rig.server.port_taken(rig.now, addr(other));
+        rig.drain();
+        assert_eq!(rig.ended(), [], "{other}");
+    }
+    rig.server.port_taken(rig.now, addr("[::ffff:192.0.2.1]:5001"));
+    rig.drain();
+    assert_eq!(rig.ended(), [(session, EndReason::PortsTaken)]);
+}
+
+#[test]
 fn reports_from_a_port_that_nat_made_up_keep_the_addresss_readers_alive() {
     let mut rig = Rig::open();
     let (_, session) = rig.player(UDP);
