@@ -15,6 +15,7 @@ mod reader;
 mod reports;
 mod sockets;
 mod start_query;
+mod telling;
 mod watch;
 
 use std::cell::RefCell;

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fan_out::{Audience, AudienceEvent, EntryKind, ReaderKey, TrackId, TrackMask, WireBatch};
+use fan_out::{
+    Audience, AudienceEvent, DropCause, EntryKind, ReaderKey, TrackId, TrackMask, WireBatch,
+};
 use proxy_session::Description;
 use rtp_rtcp::{ClockRate, Now, ReaderReportLimits, ReaderReports};
 use rtsp_server::{EndReason, SessionId};
@@ -14,6 +16,7 @@ use super::Shard;
 use super::conn::ConnIo;
 use super::pump::Round;
 use super::reports::RefusedReports;
+use super::telling::Telling;
 use crate::bus::ToStream;
 use crate::registry::{StreamEntry, StreamId};
 use crate::rtcp_routes;
@@ -33,6 +36,8 @@ pub(super) struct Watch {
     /// Sessions that have set up a track.
     sessions: usize,
     pub(super) round: Round,
+    /// Of what concerns all its readers.
+    telling: Telling,
     /// Readers whose lag counts what the kernel holds.
     looked_at: Vec<ReaderKey>,
     looked: Option<Instant>,
@@ -46,28 +51,12 @@ pub(super) struct Watch {
 /// Whose place in the audience it is.
 pub(super) struct Seat {
     pub(super) session: SessionId,
-    /// When its lag was last told of, and what has not been told since.
-    told: Option<Instant>,
-    untold: u32,
+    /// Of its lag.
+    telling: Telling,
 }
-
-/// Between two words about one slow reader: it may lag at every key frame.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// Between two looks at what the kernel holds for readers that are behind.
 const LOOK: Duration = Duration::from_millis(400);
-
-impl Seat {
-    /// Whether the log shall say what happened, with how much was kept back before.
-    fn tells(&mut self, now: Instant) -> Option<u32> {
-        if self.told.is_some_and(|at| now.saturating_duration_since(at) < TELL_AGAIN) {
-            self.untold += 1;
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
-    }
-}
 
 impl Watch {
     pub(super) fn seat(&mut self, key: ReaderKey, session: SessionId, io: Option<Rc<ConnIo>>) {
@@ -80,7 +69,7 @@ impl Watch {
             self.lines.resize_with(index + 1, || None);
         }
         if let (Some(seat), Some(line)) = (self.seats.get_mut(index), self.lines.get_mut(index)) {
-            *seat = Some(Seat { session, told: None, untold: 0 });
+            *seat = Some(Seat { session, telling: Telling::default() });
             *line = io;
         }
     }
@@ -161,6 +150,7 @@ impl Shard {
             rates: Vec::new(),
             sessions,
             round: Round::Done,
+            telling: Telling::default(),
             looked_at: Vec::new(),
             looked: None,
             seats: Vec::new(),
@@ -262,13 +252,22 @@ impl Shard {
             let stream = Arc::clone(&watch.name);
             let seat = event.reader().and_then(|key| watch.seats.get_mut(key.index())?.as_mut());
             let Some(seat) = seat else {
-                tracing::warn!(%stream, "{event}");
+                let tells = match event {
+                    // It is told once anyway.
+                    AudienceEvent::UdpDropped { cause: DropCause::TooLarge, .. } => Some(0),
+                    _ => watch.telling.tells(now.mono),
+                };
+                match tells {
+                    None => tracing::debug!(%stream, "{event}"),
+                    Some(0) => tracing::warn!(%stream, "{event}"),
+                    Some(more) => tracing::warn!(%stream, more, "again: {event}"),
+                }
                 continue;
             };
             let is_slow =
                 !matches!(event, AudienceEvent::NoBurst { .. } | AudienceEvent::Busy { .. });
             let session = seat.session;
-            let tells = if is_slow { seat.tells(now.mono) } else { None };
+            let tells = if is_slow { seat.telling.tells(now.mono) } else { None };
             let peer = self.sessions.get(&session).map(|s| s.peer);
             let peer = rtcp_routes::display(peer);
             match (event, tells) {
