@@ -311,7 +311,7 @@ fn what_a_reader_missed_comes_in_order_and_closer_together_and_leads_to_what_all
 }
 
 #[test]
-#[ignore = "takes eight minutes, and a machine that has little else to do"]
+#[ignore = "takes six minutes, and a machine that has little else to do"]
 fn every_player_is_as_near_to_live_as_it_can_be() {
     let mut wrong = Vec::new();
     for (codec, gop, b_frames) in [
