@@ -169,15 +169,16 @@ pub(crate) fn perform(wanted: Wanted, inbox: &mut BytesMut, mut handle: impl FnM
         Wanted::BindUdp { track } => handle(Input::UdpBound { track, rtp_port: 6000 }),
         Wanted::Send(request) => {
             let request = String::from_utf8_lossy(&request);
-            inbox.extend_from_slice(answer(&request).as_bytes());
+            inbox.extend_from_slice(answer(&request, BACKEND_RTP).as_bytes());
             handle(Input::Stream(inbox));
         }
         _ => {}
     }
 }
 
-/// The backend's answer, which is always yes.
-fn answer(request: &str) -> String {
+/// The backend's answer to a request, which is always yes. Media over UDP comes from `rtp_port`.
+#[must_use]
+pub fn answer(request: &str, rtp_port: u16) -> String {
     let header = |name: &str| {
         let line = request.lines().find_map(|line| line.strip_prefix(name));
         line.map(str::trim).unwrap_or_default()
@@ -194,7 +195,7 @@ fn answer(request: &str) -> String {
             ));
         }
         Some("SETUP") => {
-            let ports = format!("server_port={BACKEND_RTP}-{}", BACKEND_RTP + 1);
+            let ports = format!("server_port={rtp_port}-{}", rtp_port + 1);
             let transport = match header("Transport:") {
                 udp if udp.contains("client_port") => format!("{udp};{ports}"),
                 tcp => tcp.to_owned(),

@@ -14,8 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Some((kind, rest)) if kind == "load" => load::run(rest),
         Some((kind, rest)) if matches!(kind.as_str(), "counts" | "--counts") => counts::run(rest),
         Some((kind, rest)) if kind == "micro" => {
-            criterion("hot_paths", rest)?;
-            criterion("sockets", rest)
+            ["hot_paths", "sockets", "proxy"].iter().try_for_each(|name| criterion(name, rest))
         }
         Some((kind, rest)) if kind == "framers" => criterion("framers", rest),
         _ => {

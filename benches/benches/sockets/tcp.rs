@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use benches::clock;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use ring_io::Ring;
 
 /// Readers of one batch.
@@ -58,7 +58,7 @@ impl Connections {
     }
 }
 
-fn sockets(c: &mut Criterion) {
+pub(crate) fn send(c: &mut Criterion) {
     let mut connections = Connections::open().expect("connections over loopback");
     let mut group = c.benchmark_group(format!("{CONNECTIONS} connections"));
     group.throughput(Throughput::Elements(CONNECTIONS as u64));
@@ -90,6 +90,3 @@ fn sockets(c: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group!(benches, sockets);
-criterion_main!(benches);
