@@ -6,6 +6,10 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use bytes::{Bytes, BytesMut};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{
+    IpRecvTos, Ipv4PacketInfo, Ipv6RecvPacketInfo, Ipv6RecvTClass, ReceiveTimestampns,
+};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 
 /// Room for one message, which the kernel may have joined from many datagrams.
@@ -27,8 +31,20 @@ impl SocketState {
     /// # Errors
     /// What the kernel says of the socket's options; that it joins nothing is no error.
     pub fn new(socket: impl AsFd) -> io::Result<Self> {
-        UdpSocketState::new(UdpSockRef::from(&socket)).map(Self)
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        quiet(&socket);
+        Ok(Self(state))
     }
+}
+
+/// Turns off what `quinn-udp` has the kernel tell of each message and nobody here asks for: when it
+/// came, where, and its traffic class. An option that a socket's family does not have is no error.
+fn quiet(socket: &impl AsFd) {
+    let _unless_ipv6 = setsockopt(socket, Ipv4PacketInfo, &false);
+    let _unless_ipv6 = setsockopt(socket, IpRecvTos, &false);
+    let _unless_ipv4 = setsockopt(socket, Ipv6RecvPacketInfo, &false);
+    let _unless_ipv4 = setsockopt(socket, Ipv6RecvTClass, &false);
+    let _as_it_was = setsockopt(socket, ReceiveTimestampns, &false);
 }
 
 /// What any number of sockets receive into, one after the other.
