@@ -112,6 +112,30 @@ pub fn join_plainly(one: &End<'_>, other: &End<'_>) {
     }
 }
 
+/// Has what is sent through this end to its own network be no larger than so many bytes with their
+/// IP headers, as if there were a tunnel on the way.
+///
+/// # Panics
+/// If that cannot be done.
+pub fn narrow(end: &End<'_>, mtu: u16) {
+    end.net.within(|| {
+        for address in end.addresses {
+            let (kind, subnet) = match address {
+                IpAddr::V4(v4) => {
+                    let [a, b, c, _] = v4.octets();
+                    ("-4", format!("{a}.{b}.{c}.0/24"))
+                }
+                IpAddr::V6(v6) => {
+                    let [a, b, c, d, ..] = v6.segments();
+                    ("-6", format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
+                }
+            };
+            let mtu = mtu.to_string();
+            ip(&[kind, "route", "replace", &subnet, "dev", end.name, "mtu", &mtu]);
+        }
+    });
+}
+
 /// The kernel's table of that name, such as `mcfilter`, of the network this is called in.
 #[must_use]
 pub fn table(name: &str) -> String {

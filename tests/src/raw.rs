@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -499,15 +499,14 @@ impl Outcome {
     }
 }
 
-/// The loopback address and port of a URL.
+/// The address and port of a URL.
 fn address_of(url: &str) -> SocketAddr {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
     let (host, port) = authority.and_then(|a| a.rsplit_once(':')).expect("a URL with a port");
     let port = port.parse().expect("a port");
     let ip: IpAddr = match host {
         "localhost" => Ipv4Addr::LOCALHOST.into(),
-        "[::1]" => Ipv6Addr::LOCALHOST.into(),
-        other => other.parse().expect("an address"),
+        other => other.trim_matches(['[', ']']).parse().expect("an address"),
     };
     SocketAddr::new(ip, port)
 }

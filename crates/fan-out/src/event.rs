@@ -96,6 +96,15 @@ impl AudienceEvent {
             Self::UdpDropped { .. } => None,
         }
     }
+
+    /// Packets that readers will never get because of it.
+    pub fn dropped(&self) -> u64 {
+        match *self {
+            Self::Jumped { dropped, .. } | Self::Recovered { dropped, .. } => dropped,
+            Self::UdpDropped { packets, .. } => packets,
+            _ => 0,
+        }
+    }
 }
 
 impl fmt::Display for Lag {

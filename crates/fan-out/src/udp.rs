@@ -69,10 +69,10 @@ impl<A: Copy> Audience<A> {
     }
 
     /// Limits GSO sends of one socket group to `segments` from the next run on; 1 turns GSO off
-    /// for a socket that refuses it.
-    pub fn limit_segments(&mut self, group: usize, segments: usize) {
+    /// for a socket that refuses it, `None` brings [`FanOutLimits::max_segments`] back.
+    pub fn limit_segments(&mut self, group: usize, segments: Option<usize>) {
         if let Some(group) = self.groups.get_mut(group) {
-            group.max_segments = Some(segments.max(1));
+            group.max_segments = segments.map(|segments| segments.max(1));
         }
     }
 }

@@ -24,8 +24,10 @@ pub enum SendOutcome {
     Busy,
     /// The first destination refused, for this reason; the others have not been tried.
     Refused(Errno),
-    /// The device or kernel takes no segmented messages, or none of this size (`EIO`, `EINVAL`,
-    /// `EOPNOTSUPP`): offer single datagrams from now on. Nothing has been sent.
+    /// The way to the first destination takes no segmented messages, or none of this size: its
+    /// path MTU is smaller (`EMSGSIZE`, in older kernels `EINVAL`), or its device or the kernel
+    /// does not segment (`EIO`, `EOPNOTSUPP`). Offer it single datagrams, which the kernel sends in
+    /// fragments where it has to. Nothing has been sent, and it says nothing of the others.
     NoSegments,
 }
 
@@ -139,7 +141,9 @@ impl<S: SockaddrLike + Copy> Headers<S> {
             Ok(sent) => SendOutcome::Took(sent),
             Err(Errno::EAGAIN | Errno::EINTR) => SendOutcome::Blocked,
             Err(Errno::ENOBUFS) => SendOutcome::Busy,
-            Err(Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP) if segment.is_some() => {
+            Err(Errno::EMSGSIZE | Errno::EINVAL | Errno::EIO | Errno::EOPNOTSUPP)
+                if segment.is_some() =>
+            {
                 SendOutcome::NoSegments
             }
             Err(errno) => SendOutcome::Refused(errno),

@@ -61,7 +61,7 @@ enum Step {
     },
     Segments {
         group: usize,
-        segments: usize,
+        segments: Option<usize>,
     },
     Clear,
 }
@@ -80,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(group, tracks, start, prologue)| Step::Join { group, tracks, start, prologue }),
         2 => (0..12_usize).prop_map(|reader| Step::Leave { reader }),
         2 => (0..12_usize, 0..1_u8 << TRACKS).prop_map(|(reader, tracks)| Step::Keep { reader, tracks }),
-        1 => (0..GROUPS, 1..5_usize).prop_map(|(group, segments)| Step::Segments { group, segments }),
+        1 => (0..GROUPS, prop::option::of(1..5_usize)).prop_map(|(group, segments)| Step::Segments { group, segments }),
         1 => prop_oneof![5 => (0..GROUPS).prop_map(|group| Step::Drain { group }), 1 => Just(Step::Clear)],
     ]
 }

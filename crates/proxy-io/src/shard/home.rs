@@ -304,6 +304,7 @@ impl Shard {
         }
         self.log_lagging(now);
         self.log_refused_reports();
+        self.log_not_sent();
     }
 }
 

@@ -13,6 +13,7 @@ mod many;
 mod pump;
 mod reader;
 mod reports;
+mod segmenting;
 mod sockets;
 mod start_query;
 mod telling;

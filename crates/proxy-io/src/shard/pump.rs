@@ -170,27 +170,30 @@ impl Shard {
         let Some(watch) = watches.get_mut(&id) else { return true };
         watch.audience.limit_alike(if is_long { ALIKE_BYTES_ALONE } else { ALIKE_BYTES });
         for group in 0..sockets.groups() {
-            if !sockets.takes_segments(group) {
-                watch.audience.limit_segments(group, 1);
-            }
+            let limit = if sockets.takes_segments(now.mono, group) { None } else { Some(1) };
+            watch.audience.limit_segments(group, limit);
             while let Some(send) = watch.audience.udp_next(now.mono, group) {
                 if budget.is_spent {
                     return false;
                 }
                 let offered = send.to.len();
                 let rtcp = send.rtcp;
-                let outcome = sockets.send(group, send.payload, send.segment, rtcp, send.to);
+                let (bytes, segment) = (send.payload.len(), send.segment);
+                let first = send.to.first().copied();
+                let outcome =
+                    sockets.send(now.mono, group, send.payload, send.segment, rtcp, send.to);
                 match outcome {
                     SendOutcome::Took(sent) => {
                         watch.audience.udp_sent(now.mono, group, sent, false)
                     }
                     SendOutcome::Refused(errno) => {
-                        tracing::debug!(stream = %watch.name, %errno, "a datagram was refused");
                         watch.audience.udp_sent(now.mono, group, 0, true);
+                        let datagrams = bytes.div_ceil(segment.unwrap_or(bytes).max(1));
+                        watch.tell_refused(now, first, errno, datagrams as u64);
                     }
+                    // The sockets send singly then, and say what came of that.
                     SendOutcome::NoSegments => {
-                        sockets.without_segments(group);
-                        continue;
+                        watch.audience.udp_sent(now.mono, group, 0, true);
                     }
                     SendOutcome::Blocked | SendOutcome::Busy => {
                         watch.audience.udp_blocked(now.mono, group);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::Interest;
@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use udp_batch::{BatchSender, SendOutcome};
 
+use super::segmenting::Segmenting;
 use super::{Shard, Shared};
 use crate::bus::Message;
 use crate::clock;
@@ -87,7 +88,10 @@ struct Group {
     rtp: Rc<Socket>,
     rtcp: Rc<Socket>,
     ports: (u16, u16),
-    segments: bool,
+    segmenting: Segmenting,
+    /// A larger segment would not fit into an Ethernet frame: the kernel sends such a datagram in
+    /// fragments, but refuses to segment into them.
+    max_segment: u16,
     /// Streams that wait for a socket to take more.
     waiting: HashSet<StreamId>,
     /// Which one they wait for.
@@ -107,7 +111,8 @@ impl ReaderSockets {
                 rtp: Rc::new(register(rtp, Interest::READABLE)?),
                 rtcp: Rc::new(register(rtcp, Interest::READABLE)?),
                 ports,
-                segments: true,
+                segmenting: Segmenting::default(),
+                max_segment: if address.is_ipv4() { MAX_SEGMENT_V4 } else { MAX_SEGMENT_V6 },
                 waiting: HashSet::new(),
                 full_rtcp: false,
                 is_busy: false,
@@ -134,9 +139,10 @@ impl ReaderSockets {
         Some(self.groups.get(self.group(local)?)?.ports)
     }
 
-    /// Sends one run to many readers.
+    /// Sends one run to many readers. [`SendOutcome::NoSegments`] is dealt with here.
     pub(super) fn send(
         &mut self,
+        now: Instant,
         group: usize,
         payload: &[u8],
         segment: Option<usize>,
@@ -144,31 +150,37 @@ impl ReaderSockets {
         to: &[SocketAddr],
     ) -> SendOutcome {
         let Self { groups, sender } = self;
-        let Some(group) = groups.get(group) else { return SendOutcome::Took(to.len()) };
-        let socket = if rtcp { &group.rtcp } else { &group.rtp };
-        let fd = socket.as_fd();
-        let segment = segment.and_then(|size| u16::try_from(size).ok());
-        if let Some(size) = segment
-            && (!group.segments || size > MAX_SEGMENT)
-        {
-            return send_singly(sender, fd, payload, usize::from(size), to);
+        let Some(group) = groups.get_mut(group) else { return SendOutcome::Took(to.len()) };
+        let Group { segmenting, max_segment, .. } = group;
+        let fd = if rtcp { group.rtcp.as_fd() } else { group.rtp.as_fd() };
+        let Some(size) = segment.and_then(|size| u16::try_from(size).ok()) else {
+            return sender.send(fd, payload, None, to);
+        };
+        let singly = usize::from(size);
+        if size > *max_segment || !segmenting.is_on(now) {
+            return send_singly(sender, fd, payload, singly, to);
         }
-        sender.send(fd, payload, segment, to)
+        match sender.send(fd, payload, Some(size), to) {
+            SendOutcome::NoSegments => {
+                if segmenting.refused(now) {
+                    let address = group.address;
+                    tracing::info!(%address, "no reader's way takes segmented UDP messages (GSO): datagrams are sent singly");
+                }
+                // Only the way to the first is known to refuse.
+                send_singly(sender, fd, payload, singly, to.get(..1).unwrap_or_default())
+            }
+            outcome => {
+                if let SendOutcome::Took(_) = outcome {
+                    segmenting.took();
+                }
+                outcome
+            }
+        }
     }
 
-    /// Whether the kernel and the device take segmented messages of this group, as far as is known.
-    pub(super) fn takes_segments(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|group| group.segments)
-    }
-
-    /// The kernel or the device takes no segmented messages on this socket.
-    pub(super) fn without_segments(&mut self, group: usize) {
-        if let Some(group) = self.groups.get_mut(group)
-            && std::mem::take(&mut group.segments)
-        {
-            let address = group.address;
-            tracing::info!(%address, "UDP segmentation (GSO) is not available: datagrams are sent singly");
-        }
+    /// Whether runs of several datagrams are to be offered to this group.
+    pub(super) fn takes_segments(&mut self, now: Instant, group: usize) -> bool {
+        self.groups.get_mut(group).is_some_and(|group| group.segmenting.is_on(now))
     }
 
     /// A stream waits until the socket takes more, or the device behind it.
@@ -192,8 +204,9 @@ impl ReaderSockets {
 }
 
 /// Without segmentation: every datagram of the run to the first destination, then the next. This is
-/// the way for a run that was already on its way when segmentation was refused, and for datagrams
-/// too large to be segments; otherwise runs of one datagram are offered from then on.
+/// the way for a run that was already on its way when segmentation was refused, for a destination
+/// that alone refuses it, and for datagrams too large to be segments; where all refuse it, runs of
+/// one datagram are offered.
 fn send_singly(
     sender: &mut BatchSender,
     fd: BorrowedFd<'_>,
@@ -286,9 +299,10 @@ async fn writable(socket: &Socket) -> io::Result<()> {
     socket.writable().await.map(drop)
 }
 
-/// A larger segment would not fit into an Ethernet frame: the kernel refuses to segment it, but sends
-/// it in fragments on its own.
-const MAX_SEGMENT: u16 = 1472;
+/// 1500 bytes without the headers of IPv4 and UDP.
+const MAX_SEGMENT_V4: u16 = 1472;
+/// 1500 bytes without the headers of IPv6 and UDP.
+const MAX_SEGMENT_V6: u16 = 1452;
 /// How long a full socket is waited for before it is tried again, and a full device in any case.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes that a reader's RTCP packet may have.

@@ -9,14 +9,24 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Default, Debug)]
 pub(super) struct Telling {
     last: Option<Instant>,
-    untold: u32,
+    untold: Untold,
+}
+
+/// What was kept back.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Untold {
+    /// How often it happened.
+    pub(super) times: u64,
+    /// Packets that it concerned.
+    pub(super) packets: u64,
 }
 
 impl Telling {
-    /// Whether the log shall say what happened, with how often that was kept back before.
-    pub(super) fn tells(&mut self, now: Instant) -> Option<u32> {
+    /// Whether the log shall say what happened, to so many packets, with what was kept back before.
+    pub(super) fn tells(&mut self, now: Instant, packets: u64) -> Option<Untold> {
         if self.last.is_some_and(|at| now.saturating_duration_since(at) < AGAIN) {
-            self.untold = self.untold.saturating_add(1);
+            self.untold.times = self.untold.times.saturating_add(1);
+            self.untold.packets = self.untold.packets.saturating_add(packets);
             return None;
         }
         self.last = Some(now);
@@ -32,8 +42,8 @@ mod tests {
     fn what_happens_at_every_moment_is_told_every_ten_seconds_with_how_often_it_did() {
         let begin = crate::clock::mono();
         let mut telling = Telling::default();
-        let told = (0..=500).map(|step| telling.tells(begin + step * Duration::from_millis(40)));
-        let told: Vec<_> = told.flatten().collect();
-        assert_eq!(told, [0, 249, 249]);
+        let told = (0..=500).map(|step| telling.tells(begin + step * Duration::from_millis(40), 3));
+        let told: Vec<_> = told.flatten().map(|untold| (untold.times, untold.packets)).collect();
+        assert_eq!(told, [(0, 0), (249, 747), (249, 747)]);
     }
 }

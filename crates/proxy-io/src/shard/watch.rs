@@ -1,5 +1,6 @@
 //! Streams that readers of this shard watch: an audience each, fed by the stream's home.
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use fan_out::{
 use proxy_session::Description;
 use rtp_rtcp::{ClockRate, Now, ReaderReportLimits, ReaderReports};
 use rtsp_server::{EndReason, SessionId};
+use smallvec::SmallVec;
+use udp_batch::Errno;
 
 use super::Shard;
 use super::conn::ConnIo;
 use super::pump::Round;
 use super::reports::RefusedReports;
-use super::telling::Telling;
+use super::telling::{Telling, Untold};
 use crate::bus::ToStream;
 use crate::registry::{StreamEntry, StreamId};
 use crate::rtcp_routes;
@@ -27,7 +30,7 @@ pub(super) struct Watch {
     pub(super) name: Arc<str>,
     /// The CNAME of the stream's reports.
     pub(super) cname: Arc<str>,
-    pub(super) audience: Audience<std::net::SocketAddr>,
+    pub(super) audience: Audience<SocketAddr>,
     /// What its readers on this shard report.
     pub(super) reports: ReaderReports<SessionId>,
     pub(super) refused: RefusedReports,
@@ -36,8 +39,12 @@ pub(super) struct Watch {
     /// Sessions that have set up a track.
     sessions: usize,
     pub(super) round: Round,
-    /// Of what concerns all its readers.
-    telling: Telling,
+    /// Of what readers over UDP lose, by its cause.
+    dropped: SmallVec<[(DropCause, Telling); 3]>,
+    /// Of datagrams that the kernel refused.
+    refusals: Telling,
+    /// Datagrams that readers over UDP did not get since this shard has readers.
+    not_sent: NotSent,
     /// Readers whose lag counts what the kernel holds.
     looked_at: Vec<ReaderKey>,
     looked: Option<Instant>,
@@ -46,6 +53,15 @@ pub(super) struct Watch {
     /// The connections of interleaved readers, by the same; side by side, as each batch is written
     /// to all of them.
     pub(super) lines: Vec<Option<Rc<ConnIo>>>,
+}
+
+/// Datagrams over all readers.
+#[derive(Clone, Copy, Default, Debug)]
+struct NotSent {
+    /// For want of time or room.
+    dropped: u64,
+    /// By the kernel.
+    refused: u64,
 }
 
 /// Whose place in the audience it is.
@@ -94,6 +110,49 @@ impl Watch {
             self.audience.note_kernel_bytes(*key, held);
         }
         self.looked_at = behind;
+    }
+
+    /// Readers over UDP lost something.
+    fn tell_dropped(&mut self, now: Now, event: &AudienceEvent) {
+        let stream = &self.name;
+        self.not_sent.dropped += event.dropped();
+        let AudienceEvent::UdpDropped { cause, packets, .. } = event else {
+            return tracing::debug!(%stream, "{event}");
+        };
+        if *cause == DropCause::TooLarge {
+            // It is told once anyway.
+            return tracing::warn!(%stream, "{event}");
+        }
+        let place = self.dropped.iter().position(|(of, _)| of == cause).unwrap_or_else(|| {
+            self.dropped.push((*cause, Telling::default()));
+            self.dropped.len() - 1
+        });
+        let tells = self.dropped.get_mut(place).and_then(|(_, it)| it.tells(now.mono, *packets));
+        match tells {
+            None => tracing::debug!(%stream, "{event}"),
+            Some(Untold { times: 0, .. }) => tracing::warn!(%stream, "{event}"),
+            Some(Untold { times, packets }) => {
+                tracing::warn!(%stream, more = times, packets, "again: {event}");
+            }
+        }
+    }
+
+    /// The kernel refused so many datagrams to a reader.
+    pub(super) fn tell_refused(
+        &mut self,
+        now: Now,
+        to: Option<SocketAddr>,
+        errno: Errno,
+        datagrams: u64,
+    ) {
+        let (stream, to) = (&self.name, rtcp_routes::display(to));
+        self.not_sent.refused += datagrams;
+        match self.refusals.tells(now.mono, datagrams) {
+            None => tracing::debug!(%stream, %to, %errno, "datagrams to a reader were refused"),
+            Some(Untold { times, packets }) => {
+                tracing::warn!(%stream, %to, %errno, datagrams, more = times, packets, "datagrams to a reader were refused");
+            }
+        }
     }
 
     /// The connection of an interleaved reader.
@@ -150,7 +209,9 @@ impl Shard {
             rates: Vec::new(),
             sessions,
             round: Round::Done,
-            telling: Telling::default(),
+            dropped: SmallVec::new(),
+            refusals: Telling::default(),
+            not_sent: NotSent::default(),
             looked_at: Vec::new(),
             looked: None,
             seats: Vec::new(),
@@ -252,22 +313,13 @@ impl Shard {
             let stream = Arc::clone(&watch.name);
             let seat = event.reader().and_then(|key| watch.seats.get_mut(key.index())?.as_mut());
             let Some(seat) = seat else {
-                let tells = match event {
-                    // It is told once anyway.
-                    AudienceEvent::UdpDropped { cause: DropCause::TooLarge, .. } => Some(0),
-                    _ => watch.telling.tells(now.mono),
-                };
-                match tells {
-                    None => tracing::debug!(%stream, "{event}"),
-                    Some(0) => tracing::warn!(%stream, "{event}"),
-                    Some(more) => tracing::warn!(%stream, more, "again: {event}"),
-                }
+                watch.tell_dropped(now, &event);
                 continue;
             };
             let is_slow =
                 !matches!(event, AudienceEvent::NoBurst { .. } | AudienceEvent::Busy { .. });
             let session = seat.session;
-            let tells = if is_slow { seat.telling.tells(now.mono) } else { None };
+            let tells = if is_slow { seat.telling.tells(now.mono, event.dropped()) } else { None };
             let peer = self.sessions.get(&session).map(|s| s.peer);
             let peer = rtcp_routes::display(peer);
             match (event, tells) {
@@ -280,10 +332,22 @@ impl Shard {
                     tracing::debug!(%stream, %peer, "reader does not begin at once: {event}");
                 }
                 (_, None) => tracing::debug!(%stream, %peer, "slow reader: {event}"),
-                (_, Some(0)) => tracing::warn!(%stream, %peer, "slow reader: {event}"),
-                (_, Some(more)) => {
-                    tracing::warn!(%stream, %peer, more, "slow reader, again: {event}");
+                (_, Some(Untold { times: 0, .. })) => {
+                    tracing::warn!(%stream, %peer, "slow reader: {event}");
                 }
+                (_, Some(Untold { times, packets })) => {
+                    tracing::warn!(%stream, %peer, more = times, packets, "slow reader, again: {event}");
+                }
+            }
+        }
+    }
+
+    /// What readers over UDP did not get, told or not.
+    pub(super) fn log_not_sent(&self) {
+        for watch in self.watches.values() {
+            let NotSent { dropped, refused } = watch.not_sent;
+            if dropped + refused > 0 {
+                tracing::info!(stream = %watch.name, dropped, refused, "datagrams that readers did not get");
             }
         }
     }
