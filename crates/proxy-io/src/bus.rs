@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use fan_out::WireBatch;
 use proxy_session::{Ask, Description, ReaderId, Reply, Ticket};
+use rtsp_server::SessionId;
 use tokio::sync::mpsc;
 
 use crate::registry::StreamId;
@@ -29,10 +30,11 @@ pub(crate) enum Message {
     ToStream(StreamId, ToStream),
     /// To a shard with readers of the stream.
     FromStream(StreamId, FromStream),
-    /// A datagram from a reader of this shard that came in by another shard's socket.
-    Rtcp { from: SocketAddr, data: Bytes },
-    /// A reader of another shard has set up this RTCP port.
-    PortTaken(SocketAddr),
+    /// Another shard's socket brought a datagram: a sign of life of each session here that it may
+    /// be of, and what it says if it is one of those that say something.
+    Rtcp { from: SocketAddr, report: Option<(SessionId, Bytes)> },
+    /// A session of another shard has set up this RTCP port after that of this shard did.
+    PortTaken { session: SessionId, port: SocketAddr },
     /// The logs of all shards come near their budget, and the longest is one of this shard's.
     CutLogs,
     /// Log how things are.

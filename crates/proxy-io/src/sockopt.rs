@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Unsent bytes that the kernel may hold for a TCP reader. Without a bound it swallows megabytes
 /// (8 to 12 s of video) before a write says "full", and lag is where nobody sees it.
@@ -16,6 +16,17 @@ pub(crate) const TCP_UNSENT: u32 = 128 * 1024;
 /// A peer that acknowledges nothing for this long is gone; a stopped reader's closed window
 /// counts against it too.
 pub(crate) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(65);
+/// A reader's connection on which nothing came for this long is asked whether anybody is there: one
+/// whose media goes over UDP says nothing for as long as it likes. A host that was restarted says
+/// no at once; one that is gone never says it, and the connection ends with [`TCP_USER_TIMEOUT`],
+/// as the session does.
+const READER_SILENT: Duration = Duration::from_secs(20);
+/// Between two such questions while there is no answer.
+const READER_ASKED: Duration = Duration::from_secs(5);
+/// The same, both, where another reader has set up the ports that this one gets its media on.
+const CONTESTED_SILENT: Duration = Duration::from_secs(2);
+/// So long nobody may have answered there. Longer than [`READER_SILENT`] by some questions.
+const CONTESTED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// Wanted for sockets that media comes in by.
@@ -28,7 +39,27 @@ pub(crate) fn reader_connection(stream: &tokio::net::TcpStream) -> io::Result<()
     stream.set_nodelay(true)?;
     let sock = SockRef::from(stream);
     sock.set_tcp_notsent_lowat(TCP_UNSENT)?;
+    sock.set_tcp_keepalive(&asked(READER_SILENT, READER_ASKED))?;
     sock.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+}
+
+/// Asks now, and from now on sooner, whether anybody is there. One that is `for_media` keeps the
+/// time that a reader may take nothing.
+pub(crate) fn contested_connection(
+    stream: &tokio::net::TcpStream,
+    for_media: bool,
+) -> io::Result<()> {
+    let sock = SockRef::from(stream);
+    if !for_media {
+        sock.set_tcp_user_timeout(Some(CONTESTED_TIMEOUT))?;
+    }
+    sock.set_tcp_keepalive(&asked(CONTESTED_SILENT, CONTESTED_SILENT))
+}
+
+/// Questions whether a peer is there. How many are not answered is not asked where there is a user
+/// timeout: the time counts.
+fn asked(silent: Duration, again: Duration) -> TcpKeepalive {
+    TcpKeepalive::new().with_time(silent).with_interval(again)
 }
 
 /// Prepares a connection to a backend: a camera that vanishes without a word is noticed even
@@ -36,11 +67,7 @@ pub(crate) fn reader_connection(stream: &tokio::net::TcpStream) -> io::Result<()
 pub(crate) fn backend_connection(stream: &tokio::net::TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let sock = SockRef::from(stream);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3);
-    sock.set_tcp_keepalive(&keepalive)
+    sock.set_tcp_keepalive(&asked(Duration::from_secs(10), Duration::from_secs(5)).with_retries(3))
 }
 
 /// A listening socket for one address family alone.

@@ -95,7 +95,7 @@ impl Server {
             Some(Who(user)) => session.user == *user && (own || !session.is_bound()),
             None => own,
         };
-        if !may || session.address() != conn.address() {
+        if !may || session.host() != conn.host() {
             return Err(no_session());
         }
         session.alive = at.now;

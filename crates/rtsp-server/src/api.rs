@@ -60,6 +60,13 @@ pub enum Output {
         /// The tracks that are left, in order of their numbers.
         tracks: SmallVec<[usize; 4]>,
     },
+    /// Another session, of this server or another, set up a port that one on this connection gets
+    /// its media on: its reader's host may have been restarted. Find out whether anybody is there;
+    /// if not, [`Server::closed`](crate::Server::closed) ends what was contested.
+    PortsContested {
+        /// The connection.
+        conn: ConnId,
+    },
     /// The connection can take input again after [`Intake::Held`]: call
     /// [`Server::handle`](crate::Server::handle) with what its buffer holds.
     Resume {
@@ -249,8 +256,8 @@ pub enum EndReason {
     TimedOut,
     /// None of its SETUPs succeeded.
     NeverSetUp,
-    /// Its connection was closed without TEARDOWN, and the ports it got media on are another
-    /// reader's by now. That one must hear nothing of it: no RTCP BYE.
+    /// Its connection is closed, without TEARDOWN, and a port it got media on was set up by another
+    /// reader after it. That one must hear nothing of it: no RTCP BYE.
     PortsTaken,
     /// The stream has no source any more.
     StreamLost,

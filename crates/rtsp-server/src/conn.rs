@@ -1,6 +1,6 @@
 //! One connection: whose turn it is, and what waits for it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::time::Instant;
 
 use rtsp_proto::transport::Profile;
@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::api::CloseReason;
 use crate::ids::{AskId, SessionId};
 use crate::options::ServerOptions;
+use crate::ports::Host;
 use crate::reply::Reply;
 use crate::session::SessionTrack;
 use crate::timers::later;
@@ -82,8 +83,8 @@ pub(crate) enum Parked {
 }
 
 impl Conn {
-    pub(crate) fn address(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+    pub(crate) fn host(&self) -> Host {
+        Host::of(self.peer)
     }
 
     pub(crate) fn is_readers_turn(&self) -> bool {

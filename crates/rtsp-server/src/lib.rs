@@ -36,6 +36,7 @@ mod ids;
 mod lifetimes;
 mod offer;
 mod options;
+mod ports;
 mod reply;
 mod requests;
 mod server;

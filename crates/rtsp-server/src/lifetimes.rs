@@ -7,6 +7,7 @@ use crate::conn::{Pending, Turn};
 use crate::ids::{ConnId, SessionId};
 use crate::reply::Reply;
 use crate::server::Server;
+use crate::session::Session;
 use crate::timers::{Key, later};
 use rtsp_proto::StatusCode;
 
@@ -62,11 +63,7 @@ impl Server {
 
     pub(crate) fn on_session_due(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let reported = self.addresses.get(&session.address()).and_then(|known| known.reported);
-        let alive = match reported.filter(|_| !session.is_bound()) {
-            Some(reported) => session.alive.max(reported),
-            None => session.alive,
-        };
+        let alive = self.reported(session).map_or(session.alive, |at| session.alive.max(at));
         let end = later(alive, self.options.reclaim_after);
         if end > now {
             return self.timers.arm(Key::Session(id), end);
@@ -75,12 +72,39 @@ impl Server {
         self.end_by_us(now, id, EndReason::TimedOut);
     }
 
-    /// Ends a session whose reader has gone: its ports are another one's, who would get its media
-    /// as well.
-    pub(crate) fn end_if_left(&mut self, now: Instant, id: SessionId) {
-        if self.sessions.get(&id).is_some_and(|session| session.conn.is_none()) {
-            self.end_by_us(now, id, EndReason::PortsTaken);
+    /// When a session's reader was last heard of over UDP, if that is how it gets its media.
+    fn reported(&self, session: &Session) -> Option<Instant> {
+        if session.is_bound() {
+            return None;
         }
+        let host = session.host();
+        let nat = self.addresses.get(&host).and_then(|known| known.reported);
+        let ports = session.udp_ports().filter_map(|port| self.ports.reported(host, port));
+        ports.chain(nat).max()
+    }
+
+    /// Another session claims a port of this one. If its reader has gone it is ended, for the other
+    /// one's gets its media as well; if it seems to be there, the shell shall see.
+    pub(crate) fn on_contested(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        match session.conn {
+            Some(conn) => self.output(Output::PortsContested { conn }),
+            None => self.end_by_us(now, id, EndReason::PortsTaken),
+        }
+    }
+
+    fn is_contested(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(&id);
+        session.is_some_and(|session| {
+            let host = session.host();
+            session.udp_ports().any(|port| self.ports.is_contested(host, port, id))
+        })
+    }
+
+    /// Sessions that are to end together, the contested ones first: the last one on a port is then
+    /// the one whose reader is likely to be there, and its goodbye the one that is said.
+    pub(crate) fn sort_for_end(&self, ids: &mut [SessionId]) {
+        ids.sort_by_cached_key(|id| (!self.is_contested(*id), *id));
     }
 
     /// Ends a session and, if that was its last, its connection: for the reader this is the only
@@ -99,20 +123,18 @@ impl Server {
     pub(crate) fn remove_session(&mut self, now: Instant, id: SessionId, reason: EndReason) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.timers.cancel(Key::Session(id));
-        let address = session.address();
-        if let Some(known) = self.addresses.get_mut(&address) {
+        let host = session.host();
+        if let Some(known) = self.addresses.get_mut(&host) {
             known.sessions = known.sessions.saturating_sub(1);
             if known.sessions == 0 {
                 known.reported = None;
             }
             if known.sessions == 0 && known.conns == 0 {
-                self.addresses.remove(&address);
+                self.addresses.remove(&host);
             }
         }
         for port in session.udp_ports() {
-            if self.udp_ports.get(&(address, port)) == Some(&id) {
-                self.udp_ports.remove(&(address, port));
-            }
+            self.ports.release(host, port, id);
         }
         if let Some(on) = session.conn
             && let Some(conn) = self.conns.get_mut(&on)
@@ -156,16 +178,22 @@ impl Server {
         self.withdraw(now, id);
         let Some(conn) = self.conns.remove(&id) else { return };
         self.timers.cancel(Key::Conn(id));
-        let address = conn.address();
-        if let Some(known) = self.addresses.get_mut(&address) {
+        let host = conn.host();
+        if let Some(known) = self.addresses.get_mut(&host) {
             known.conns = known.conns.saturating_sub(1);
             if known.sessions == 0 && known.conns == 0 {
-                self.addresses.remove(&address);
+                self.addresses.remove(&host);
             }
         }
         for session in conn.sessions {
+            let contested = self.is_contested(session);
             match self.sessions.get_mut(&session) {
-                Some(over_udp) if !over_udp.is_bound() => over_udp.conn = None,
+                Some(over_udp) if !over_udp.is_bound() => {
+                    over_udp.conn = None;
+                    if contested {
+                        self.remove_session(now, session, EndReason::PortsTaken);
+                    }
+                }
                 _ => self.remove_session(now, session, EndReason::ConnectionClosed),
             }
         }

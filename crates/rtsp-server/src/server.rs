@@ -1,6 +1,6 @@
 //! The core itself: what it holds, and the verbs it is driven by.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::api::{
 use crate::conn::{Conn, Parked, Pending, Turn, What};
 use crate::ids::{AskId, ConnId, IdSource, SessionId};
 use crate::options::{MAX_MESSAGES_PER_CALL, ServerOptions};
+use crate::ports::{Host, Ports};
 use crate::reply::Reply;
 use crate::session::{Session, SessionView};
 use crate::timers::{Key, Timers, later};
@@ -33,9 +34,9 @@ pub struct Server {
     pub(crate) sessions: HashMap<SessionId, Session>,
     /// On which connection each question is outstanding.
     pub(crate) asks: HashMap<AskId, ConnId>,
-    pub(crate) addresses: HashMap<IpAddr, Address>,
-    /// Which session set up a port to get datagrams on, and so may send reports from it.
-    pub(crate) udp_ports: HashMap<(IpAddr, u16), SessionId>,
+    pub(crate) addresses: HashMap<Host, Address>,
+    /// Which sessions set up a port to get datagrams on, and so may send reports from it.
+    pub(crate) ports: Ports,
     pub(crate) timers: Timers,
     outputs: VecDeque<Output>,
     /// Connections whose turn it may be to go on with what was parked.
@@ -46,7 +47,7 @@ pub struct Server {
     pub(crate) stats: ServerStats,
 }
 
-/// What is known about one IP address.
+/// What is known about one host.
 #[derive(Default, Debug)]
 pub(crate) struct Address {
     pub(crate) conns: usize,
@@ -71,7 +72,7 @@ impl Server {
             sessions: HashMap::new(),
             asks: HashMap::new(),
             addresses: HashMap::new(),
-            udp_ports: HashMap::new(),
+            ports: Ports::default(),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             freed: VecDeque::new(),
@@ -100,8 +101,8 @@ impl Server {
         if self.conns.len() >= limit {
             return Err(Refused::TooManyConnections { limit });
         }
-        let address = peer.ip().to_canonical();
-        let from_here = self.addresses.get(&address).map_or(0, |address| address.conns);
+        let host = Host::of(peer);
+        let from_here = self.addresses.get(&host).map_or(0, |address| address.conns);
         if let Some(limit) = self.options.connections_per_address
             && from_here >= limit
         {
@@ -109,7 +110,7 @@ impl Server {
         }
         self.last_conn += 1;
         let id = ConnId(self.last_conn);
-        self.addresses.entry(address).or_default().conns += 1;
+        self.addresses.entry(host).or_default().conns += 1;
         self.conns.insert(
             id,
             Conn {
@@ -189,24 +190,22 @@ impl Server {
         }
     }
 
-    /// RTCP arrived over UDP. From a port that was set up it keeps that one session alive; from
-    /// any other, which may be what NAT made of one, all UDP sessions of that IP address.
+    /// RTCP arrived over UDP. From a port that was set up it keeps those sessions alive that set it
+    /// up; from any other, which may be what NAT made of one, all UDP sessions of that host.
     pub fn on_rtcp_from(&mut self, now: Instant, from: SocketAddr) {
-        let address = from.ip().to_canonical();
-        let known = self.udp_ports.get(&(address, from.port()));
-        if let Some(session) = known.and_then(|id| self.sessions.get_mut(id)) {
-            session.alive = now;
-        } else if let Some(address) = self.addresses.get_mut(&address) {
-            address.reported = Some(now);
+        let host = Host::of(from);
+        if !self.ports.on_report(now, host, from.port())
+            && let Some(known) = self.addresses.get_mut(&host)
+        {
+            known.reported = Some(now);
         }
     }
 
-    /// A reader of another server set up this port, of that IP address. A session here that had it
-    /// is ended if its connection is closed: the port cannot be its reader's any more.
-    pub fn port_taken(&mut self, now: Instant, port: SocketAddr) {
-        let address = port.ip().to_canonical();
-        if let Some(&session) = self.udp_ports.get(&(address, port.port())) {
-            self.end_if_left(now, session);
+    /// A session of another server set up this port after this one did. If this one's connection is
+    /// closed it is ended, for the port cannot be its reader's any more; else when that happens.
+    pub fn port_taken(&mut self, now: Instant, session: SessionId, port: SocketAddr) {
+        if self.ports.contest(Host::of(port), port.port(), session) {
+            self.on_contested(now, session);
             self.settle(now);
         }
     }
@@ -215,7 +214,7 @@ impl Server {
     pub fn end_stream(&mut self, now: Instant, stream: &str, reason: EndReason) {
         let of_stream = |session: &&Session| session.stream == stream;
         let mut ids: Vec<_> = self.sessions.values().filter(of_stream).map(|s| s.id).collect();
-        ids.sort_unstable();
+        self.sort_for_end(&mut ids);
         for id in ids {
             self.end_by_us(now, id, reason);
         }
@@ -232,7 +231,7 @@ impl Server {
     pub fn shutdown(&mut self, now: Instant) {
         self.shutting_down = true;
         let mut sessions: Vec<_> = self.sessions.keys().copied().collect();
-        sessions.sort_unstable();
+        self.sort_for_end(&mut sessions);
         for id in sessions {
             self.remove_session(now, id, EndReason::Shutdown);
         }

@@ -1,12 +1,13 @@
 //! One reader's session.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
 use crate::api::Chosen;
 use crate::ids::{ConnId, SessionId};
+use crate::ports::Host;
 
 /// Where a session stands (RFC 2326 appendix A.2).
 ///
@@ -78,8 +79,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn address(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+    pub(crate) fn host(&self) -> Host {
+        Host::of(self.peer)
     }
 
     pub(crate) fn state(&self) -> SessionState {
@@ -130,13 +131,7 @@ impl Session {
 
     /// The ports from which this reader's reports should come.
     pub(crate) fn udp_ports(&self) -> impl Iterator<Item = u16> + '_ {
-        self.tracks
-            .iter()
-            .flat_map(|track| match track.transport {
-                Chosen::Udp { client_ports: (rtp, rtcp) } => [Some(rtp), Some(rtcp)],
-                Chosen::Tcp { .. } => [None, None],
-            })
-            .flatten()
+        self.tracks.iter().flat_map(|track| udp_ports(track.transport))
     }
 
     pub(crate) fn channels(&self) -> impl Iterator<Item = (usize, (u8, u8))> + '_ {
@@ -145,4 +140,13 @@ impl Session {
             Chosen::Udp { .. } => None,
         })
     }
+}
+
+/// The reader's ports of one track, over UDP.
+pub(crate) fn udp_ports(transport: Chosen) -> impl Iterator<Item = u16> {
+    let ports = match transport {
+        Chosen::Udp { client_ports: (rtp, rtcp) } => [Some(rtp), Some(rtcp)],
+        Chosen::Tcp { .. } => [None, None],
+    };
+    ports.into_iter().flatten()
 }

@@ -15,7 +15,7 @@ use crate::options::MAX_TRACKS;
 use crate::reply::Reply;
 use crate::requests::{At, Step, no_session, target, wrong_state};
 use crate::server::Server;
-use crate::session::{Session, SessionTrack};
+use crate::session::{Session, SessionTrack, udp_ports};
 use crate::timers::{Key, later};
 
 impl Server {
@@ -108,8 +108,8 @@ impl Server {
         Who(user): Who,
     ) -> Result<SessionId, Reply> {
         let conn = self.conns.get(&at.conn).ok_or_else(no_session)?;
-        let address = conn.address();
-        let from_here = self.addresses.get(&address).map_or(0, |known| known.sessions);
+        let host = conn.host();
+        let from_here = self.addresses.get(&host).map_or(0, |known| known.sessions);
         if self.sessions.len() >= self.options.sessions {
             return Err(self.too_many(at, "sessions"));
         }
@@ -139,7 +139,7 @@ impl Server {
             alive: at.now,
         };
         self.sessions.insert(id, session);
-        self.addresses.entry(address).or_default().sessions += 1;
+        self.addresses.entry(host).or_default().sessions += 1;
         if let Some(conn) = self.conns.get_mut(&at.conn) {
             conn.sessions.push(id);
         }
@@ -155,45 +155,37 @@ impl Server {
     /// A TEARDOWN took one of several tracks; the others go on.
     pub(crate) fn remove_track(&mut self, id: SessionId, index: usize) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let address = session.address();
         let before: SmallVec<[u16; 4]> = session.udp_ports().collect();
         session.remove(index);
         let tracks = session.indices();
-        // Ports that are given up are nobody's loss.
-        let _none = self.reassign_ports(id, address, &before);
+        self.release_ports(id, &before);
         self.output(Output::TracksChanged { session: id, tracks });
     }
 
     /// Adds a track to a session, or gives one another transport.
     pub(crate) fn put_track(&mut self, now: Instant, id: SessionId, track: SessionTrack) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let address = session.address();
+        let (host, claimed) = (session.host(), udp_ports(track.transport));
         let before: SmallVec<[u16; 4]> = session.udp_ports().collect();
         session.put(track);
-        for earlier in self.reassign_ports(id, address, &before) {
-            self.end_if_left(now, earlier);
+        self.release_ports(id, &before);
+        let mut earlier: SmallVec<[SessionId; 2]> = SmallVec::new();
+        for port in claimed {
+            let contested = self.ports.claim(host, port, id);
+            earlier.extend(contested.filter(|contested| !earlier.contains(contested)));
+        }
+        for contested in earlier {
+            self.on_contested(now, contested);
         }
     }
 
-    /// Makes a session's ports those that it has now; returns who had them.
-    fn reassign_ports(
-        &mut self,
-        id: SessionId,
-        address: core::net::IpAddr,
-        before: &[u16],
-    ) -> SmallVec<[SessionId; 4]> {
-        let mut earlier = SmallVec::new();
-        for port in before {
-            if self.udp_ports.get(&(address, *port)) == Some(&id) {
-                self.udp_ports.remove(&(address, *port));
-            }
+    /// Gives up those of the ports that a session had `before` and has no more.
+    fn release_ports(&mut self, id: SessionId, before: &[u16]) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let now: SmallVec<[u16; 4]> = session.udp_ports().collect();
+        for port in before.iter().filter(|port| !now.contains(port)) {
+            self.ports.release(session.host(), *port, id);
         }
-        let Some(session) = self.sessions.get(&id) else { return earlier };
-        for port in session.udp_ports() {
-            let had = self.udp_ports.insert((address, port), id);
-            earlier.extend(had.filter(|had| *had != id));
-        }
-        earlier
     }
 }
 

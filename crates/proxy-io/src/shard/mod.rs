@@ -21,7 +21,6 @@ mod watch;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,8 +74,6 @@ pub(crate) struct Shard {
     server: Server,
     conns: HashMap<ConnId, conn::Conn>,
     sessions: HashMap<SessionId, reader::Session>,
-    /// Whose reports come from where, over UDP: those that play.
-    reporters: HashMap<SocketAddr, SessionId>,
     questions: HashMap<u64, reader::Question>,
     asked: HashMap<AskId, u64>,
     next_number: u64,
@@ -125,7 +122,6 @@ pub(crate) async fn run(seat: Seat) -> std::io::Result<()> {
             options,
             conns: HashMap::new(),
             sessions: HashMap::new(),
-            reporters: HashMap::new(),
             questions: HashMap::new(),
             asked: HashMap::new(),
             next_number: 0,
@@ -237,11 +233,15 @@ impl Shard {
             Message::Open(id) => self.open_home(now, id),
             Message::ToStream(id, what) => self.on_to_stream(now, id, what),
             Message::FromStream(id, what) => self.on_from_stream(now, id, what),
-            Message::Rtcp { from, data } => {
+            Message::Rtcp { from, report } => {
                 self.server.on_rtcp_from(now.mono, from);
-                self.on_reader_datagram_here(now, from, &data);
+                if let Some((session, data)) = report {
+                    self.on_reader_rtcp(now, session, &data);
+                }
             }
-            Message::PortTaken(port) => self.server.port_taken(now.mono, port),
+            Message::PortTaken { session, port } => {
+                self.server.port_taken(now.mono, session, port);
+            }
             Message::CutLogs => self.cut_logs(now),
             Message::Status => self.log_status(now),
             Message::Readers(to) => {

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fan_out::{Join, ReaderKey, Start, TrackId, TrackMask, Transport};
@@ -20,6 +19,7 @@ use super::start_query::start_of;
 use crate::bus::{FromStream, ToStream};
 use crate::registry::{Lease, StreamEntry, StreamId};
 use crate::rtcp_routes;
+use crate::sockopt;
 
 /// A reader's session on this shard.
 pub(super) struct Session {
@@ -97,6 +97,7 @@ impl Shard {
             Output::Rtcp { session, data, .. } => self.on_reader_rtcp(now, session, &data),
             Output::SessionEnded { session, reason } => self.end_session(now, session, reason),
             Output::TracksChanged { session, tracks } => self.change_tracks(now, session, &tracks),
+            Output::PortsContested { conn } => self.ask_whether_there(conn),
             Output::Resume { conn } => {
                 if self.offer_input(now, conn) {
                     self.resume_later(conn);
@@ -111,6 +112,16 @@ impl Shard {
                 let to = if sent { "to reader" } else { "from reader" };
                 tracing::debug!(target: "dialogue", %conn, dialogue = %format_args!("\n{text}"), "{to}");
             }
+        }
+    }
+
+    /// Another session has set up a port of one on this connection. If its reader's host was
+    /// restarted, or is gone, the kernel finds out and the connection ends as any other.
+    fn ask_whether_there(&self, conn: ConnId) {
+        let Some(conn) = self.conns.get(&conn) else { return };
+        let for_media = !conn.io.seats.borrow().is_empty();
+        if let Err(error) = sockopt::contested_connection(&conn.io.stream, for_media) {
+            tracing::debug!(peer = %conn.peer, %error, "cannot ask whether a reader is there");
         }
     }
 
@@ -282,6 +293,7 @@ impl Shard {
             }
             (Asked::Setup { session, track, transport }, Reply::SetUp { ssrc }) => {
                 let Some(state) = self.sessions.get_mut(&session) else { return };
+                let before: SmallVec<[SocketAddr; 2]> = state.rtcp_addresses().collect();
                 state.transports.retain(|(other, _)| *other != track);
                 state.transports.push((track, transport));
                 state.sources.retain(|(other, _)| *other != track);
@@ -290,6 +302,11 @@ impl Shard {
                     Chosen::Udp { .. } => self.sockets.ports(state.local),
                     Chosen::Tcp { .. } => None,
                 };
+                let claimed = state.rtcp_address(transport);
+                let _nobodys = self.release_reports(session, &before);
+                if let Some(from) = claimed {
+                    self.claim_reports(session, from);
+                }
                 Answer::SetUp { server_ports, source: None, ssrc: Some(ssrc) }
             }
             (Asked::Play { session }, Reply::Playing(welcome)) => {
@@ -323,11 +340,10 @@ impl Shard {
         }
     }
 
+    /// Says no, and why, to the log and to the reader.
     fn refuse(&mut self, now: Now, id: AskId, status: StatusCode, why: &str) {
         tracing::debug!(status = status.0, why, "a reader was refused");
-        let answer =
-            Answer::Refused { status, retry_after: None::<Duration>, reason: String::new() };
-        self.answer(now, id, answer);
+        self.answer(now, id, Answer::Refused { status, retry_after: None, reason: why.to_owned() });
     }
 
     /// The PLAY answer is queued: media may follow it.
@@ -350,7 +366,7 @@ impl Shard {
             Transport::Tcp { channels: channels(&state.transports) }
         } else {
             let Some(group) = self.sockets.group(state.local) else { return };
-            Transport::Udp { group, tracks: addresses(state.peer.ip(), &state.transports) }
+            Transport::Udp { group, tracks: addresses(state.peer, &state.transports) }
         };
         let (start, entry, conn) = (state.start, state.stream.clone(), state.conn);
         if let Some(watch) = self.watches.get_mut(&entry.id) {
@@ -369,7 +385,6 @@ impl Shard {
                 if let Some(state) = self.sessions.get_mut(&session) {
                     state.joined = Some(key);
                 }
-                self.route_reports(session);
                 self.mark(entry.id);
                 self.tell_home(entry.home, entry.id, ToStream::Joined);
             }
@@ -386,10 +401,6 @@ impl Shard {
         state.welcome = None;
         let Some(key) = state.joined.take() else { return };
         let stream = state.stream.id;
-        let addresses: SmallVec<[SocketAddr; 2]> = state.rtcp_addresses().collect();
-        for from in addresses {
-            self.unroute_reports(from, session);
-        }
         self.forget_reports(now, session);
         if let Some(watch) = self.watches.get_mut(&stream) {
             watch.unseat(key);
@@ -405,8 +416,10 @@ impl Shard {
         let was_playing = self.sessions.get(&session).is_some_and(|s| s.joined.is_some());
         self.leave_audience(now, session);
         let Some(state) = self.sessions.remove(&session) else { return };
+        let addresses: SmallVec<[SocketAddr; 2]> = state.rtcp_addresses().collect();
+        let nobodys = self.release_reports(session, &addresses);
         if farewell && was_playing {
-            self.say_bye(&state);
+            self.say_bye(&state, &nobodys);
         }
         let stream = &state.stream;
         match reason {
@@ -425,8 +438,11 @@ impl Shard {
         self.unwatch(now, stream);
     }
 
-    /// RTCP BYE for each track, on the reader's own transport (RFC 3550 section 6.6).
-    fn say_bye(&mut self, state: &Session) {
+    /// RTCP BYE for each track, on the reader's own transport (RFC 3550 section 6.6); over UDP to
+    /// those addresses alone that are `nobodys` now. Where another session claims one, its reader
+    /// would take the goodbye for its own: the source is the same for all readers of a stream.
+    /// Where several end together, the last one says it.
+    fn say_bye(&mut self, state: &Session, nobodys: &[SocketAddr]) {
         let Some(watch) = self.watches.get(&state.stream.id) else { return };
         let cname = Arc::clone(&watch.cname);
         for (track, ssrc) in &state.sources {
@@ -436,38 +452,30 @@ impl Shard {
                 .bye(&[*ssrc], None)
                 .finish();
             let chosen = state.transports.iter().find(|(t, _)| t == track).map(|(_, c)| *c);
-            match chosen {
-                Some(Chosen::Udp { client_ports: (_, port) }) => {
-                    let to = SocketAddr::new(state.peer.ip(), port);
-                    self.sockets.send_rtcp(state.local, to, &bye);
-                }
-                Some(Chosen::Tcp { channels: (_, channel) }) => {
+            let Some(chosen) = chosen else { continue };
+            match (chosen, state.rtcp_address(chosen)) {
+                (Chosen::Tcp { channels: (_, channel) }, _) => {
                     self.send_on(state.conn, interleaved(channel, &bye));
                 }
-                None => {}
+                (Chosen::Udp { .. }, Some(to)) if nobodys.contains(&to) => {
+                    self.sockets.send_rtcp(state.local, to, &bye);
+                }
+                (Chosen::Udp { .. }, _) => {}
             }
         }
     }
 
     fn change_tracks(&mut self, now: Now, session: SessionId, tracks: &[usize]) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        let (kept, gone): (SmallVec<_>, SmallVec<[_; 2]>) = state
-            .transports
-            .iter()
-            .copied()
-            .partition(|(track, _)| tracks.contains(&usize::from(track.0)));
-        state.transports = kept;
+        let before: SmallVec<[SocketAddr; 2]> = state.rtcp_addresses().collect();
+        state.transports.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
         state.sources.retain(|(track, _)| tracks.contains(&usize::from(track.0)));
         let mut mask = TrackMask::EMPTY;
         for (track, _) in &state.transports {
             mask.insert(*track);
         }
-        let (stream, joined, ip) = (state.stream.id, state.joined, state.peer.ip());
-        for (_, transport) in gone {
-            if let Chosen::Udp { client_ports: (_, rtcp) } = transport {
-                self.unroute_reports(SocketAddr::new(ip, rtcp), session);
-            }
-        }
+        let (stream, joined) = (state.stream.id, state.joined);
+        let _nobodys = self.release_reports(session, &before);
         if let Some(key) = joined
             && let Some(watch) = self.watches.get_mut(&stream)
         {
@@ -506,14 +514,15 @@ fn channels(transports: &[(TrackId, Chosen)]) -> SmallVec<[(TrackId, u8, u8); 4]
 
 /// Media goes to the address of the reader's connection and nowhere else.
 fn addresses(
-    ip: IpAddr,
+    peer: SocketAddr,
     transports: &[(TrackId, Chosen)],
 ) -> SmallVec<[(TrackId, SocketAddr, SocketAddr); 2]> {
     transports
         .iter()
         .filter_map(|(track, chosen)| match chosen {
             Chosen::Udp { client_ports: (rtp, rtcp) } => {
-                Some((*track, SocketAddr::new(ip, *rtp), SocketAddr::new(ip, *rtcp)))
+                let at = |port: u16| rtcp_routes::at_port(peer, port);
+                Some((*track, at(*rtp), at(*rtcp)))
             }
             Chosen::Tcp { .. } => None,
         })

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 
 use rtp_rtcp::{ClockRate, Noted, Now, ReaderReport};
 use rtsp_server::{Chosen, SessionId};
+use smallvec::SmallVec;
 
 use super::Shard;
 use super::reader::Session;
 use super::watch::Watch;
 use crate::bus::Message;
+use crate::rtcp_routes;
 use crate::status::{ReaderStatus, TrackReception};
 
 /// RTCP of readers that was of no use.
@@ -24,43 +26,39 @@ pub(super) struct RefusedReports {
 impl Session {
     /// Where its reports come from over UDP.
     pub(super) fn rtcp_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        let ip = self.peer.ip();
-        self.transports.iter().filter_map(move |(_, transport)| match transport {
-            Chosen::Udp { client_ports: (_, rtcp) } => Some(SocketAddr::new(ip, *rtcp)),
+        self.transports.iter().filter_map(|(_, transport)| self.rtcp_address(*transport))
+    }
+
+    /// Where those of a track come from, over UDP.
+    pub(super) fn rtcp_address(&self, transport: Chosen) -> Option<SocketAddr> {
+        match transport {
+            Chosen::Udp { client_ports: (_, rtcp) } => Some(rtcp_routes::at_port(self.peer, rtcp)),
             Chosen::Tcp { .. } => None,
-        })
+        }
     }
 }
 
 impl Shard {
-    /// Reports that come from there are this session's.
-    pub(super) fn route_reports(&mut self, session: SessionId) {
-        let Some(state) = self.sessions.get(&session) else { return };
-        for from in state.rtcp_addresses() {
-            if let Some(other) = self.routes.insert(from, self.me).filter(|it| *it != self.me) {
-                // Without this it ends by its timeout.
-                let _full = self.bus.try_send(other, Message::PortTaken(from));
-            }
-            self.reporters.insert(from, session);
+    /// What comes from there is of this session.
+    pub(super) fn claim_reports(&mut self, session: SessionId, from: SocketAddr) {
+        let earlier = self.routes.claim(from, self.me, session);
+        // Those of this shard the server knows itself.
+        if let Some((shard, session)) = earlier.filter(|(shard, _)| *shard != self.me) {
+            self.post(shard, Message::PortTaken { session, port: from });
         }
     }
 
-    /// They are nobody's any more, unless another session has come to have the address.
-    pub(super) fn unroute_reports(&mut self, from: SocketAddr, session: SessionId) {
-        if self.reporters.get(&from) == Some(&session) {
-            self.reporters.remove(&from);
-            self.routes.remove(from, self.me);
-        }
-    }
-
-    /// A datagram that came to one of our ports, from the port of one of this shard's sessions.
-    pub(super) fn on_reader_datagram_here(&mut self, now: Now, from: SocketAddr, data: &[u8]) {
-        // What another shard passes on of an address that it did not know has no content.
-        if let Some(session) = self.reporters.get(&from).copied()
-            && !data.is_empty()
-        {
-            self.on_reader_rtcp(now, session, data);
-        }
+    /// A session gives up those of the addresses that it had `before` and has no more. Returns
+    /// those that are nobody's now.
+    pub(super) fn release_reports(
+        &mut self,
+        session: SessionId,
+        before: &[SocketAddr],
+    ) -> SmallVec<[SocketAddr; 2]> {
+        let state = self.sessions.get(&session);
+        let now: SmallVec<[_; 2]> = state.map(|s| s.rtcp_addresses().collect()).unwrap_or_default();
+        let given_up = before.iter().copied().filter(|address| !now.contains(address));
+        given_up.filter(|address| !self.routes.release(*address, session)).collect()
     }
 
     /// RTCP of a session, by its own way.

@@ -313,24 +313,26 @@ const RECEIVE_STEP: usize = 64;
 impl Shard {
     /// All shards share the ports, so a report may come to one that does not know its reader.
     fn on_reader_datagram(&mut self, now: rtp_rtcp::Now, from: SocketAddr, data: &[u8]) {
-        match self.routes.find(from) {
-            Some(shard) if shard != self.me => {
-                // A report that is lost here is followed by the next.
-                let data = Bytes::copy_from_slice(data);
-                let _full = self.bus.try_send(shard, Message::Rtcp { from, data });
+        let Some(route) = self.routes.find(from) else {
+            // From a port nobody named, as behind NAT: it speaks for its address alone, and what it
+            // says of reception may be anybody's.
+            self.server.on_rtcp_from(now.mono, from);
+            for shard in (0..self.bus.len()).filter(|shard| *shard != self.me) {
+                let _full = self.bus.try_send(shard, Message::Rtcp { from, report: None });
             }
-            Some(_) => {
+            return;
+        };
+        for shard in route.shards {
+            let says = shard == route.shard && !data.is_empty();
+            if shard == self.me {
                 self.server.on_rtcp_from(now.mono, from);
-                self.on_reader_datagram_here(now, from, data);
-            }
-            None => {
-                // From a port nobody named, as behind NAT: it speaks for its address alone, and
-                // what it says of reception may be anybody's.
-                self.server.on_rtcp_from(now.mono, from);
-                for shard in (0..self.bus.len()).filter(|shard| *shard != self.me) {
-                    let data = Bytes::new();
-                    let _full = self.bus.try_send(shard, Message::Rtcp { from, data });
+                if says {
+                    self.on_reader_rtcp(now, route.session, data);
                 }
+            } else {
+                // A report that is lost here is followed by the next.
+                let report = says.then(|| (route.session, Bytes::copy_from_slice(data)));
+                let _full = self.bus.try_send(shard, Message::Rtcp { from, report });
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn start_of(query: &str) -> Result<Option<Start>, &'static str> {
         Some("instant") => Ok(Some(Start::Instant)),
         Some("keyframe") => Ok(Some(Start::KeyFrame)),
         Some("live") => Ok(Some(Start::Live)),
-        Some(_) => Err("start= in its URL is none of instant, keyframe, live"),
+        Some(_) => Err("start= in the URL is none of instant, keyframe, live"),
     }
 }
 

@@ -79,18 +79,142 @@ fn a_reader_that_left_without_a_word_ends_when_another_has_its_ports() {
 fn one_that_left_without_a_word_ends_when_a_reader_of_another_server_has_its_ports() {
     let mut rig = Rig::open();
     let (conn, session) = rig.player(UDP);
-    rig.server.port_taken(rig.now, addr("192.0.2.1:5001"));
-    rig.drain();
-    assert_eq!(rig.ended(), [], "it is connected");
+    let (_, elsewhere) = rig.player("RTP/AVP;unicast;client_port=7000-7001");
     rig.closed(conn);
-    for other in ["192.0.2.1:5003", "192.0.2.2:5001"] {
-        rig.server.port_taken(rig.now, addr(other));
+    for (of, port) in [
+        (session, "192.0.2.1:5003"),
+        (session, "192.0.2.2:5001"),
+        (session, "192.0.2.1:7001"),
+        (elsewhere, "192.0.2.1:5001"),
+    ] {
+        rig.server.port_taken(rig.now, of, addr(port));
         rig.drain();
-        assert_eq!(rig.ended(), [], "{other}");
+        assert_eq!(rig.ended(), [], "{port}");
+        assert_eq!(rig.contested(), [], "{port}");
     }
-    rig.server.port_taken(rig.now, addr("[::ffff:192.0.2.1]:5001"));
+    rig.server.port_taken(rig.now, session, addr("[::ffff:192.0.2.1]:5001"));
     rig.drain();
     assert_eq!(rig.ended(), [(session, EndReason::PortsTaken)]);
+}
+
+#[test]
+fn a_connection_that_closes_after_its_ports_were_claimed_ends_its_session() {
+    let mut rig = Rig::open();
+    let (old, first) = rig.player(UDP);
+    let (new, second) = rig.player(UDP);
+    assert_eq!(rig.contested(), [old], "once, though there are two ports");
+    assert_eq!(rig.ended(), [], "its reader may be there");
+    rig.closed(old);
+    assert_eq!(rig.ended(), [(first, EndReason::PortsTaken)]);
+    // The latest on the port may come again.
+    rig.closed(new);
+    assert_eq!(rig.ended(), []);
+    assert_eq!(lives_on(&mut rig, second), 65);
+}
+
+#[test]
+fn it_ends_it_as_well_where_another_servers_reader_claimed_them() {
+    let mut rig = Rig::open();
+    let (conn, session) = rig.player(UDP);
+    for _ in 0..2 {
+        rig.server.port_taken(rig.now, session, addr("192.0.2.1:5001"));
+    }
+    rig.drain();
+    assert_eq!((rig.ended(), rig.contested()), (vec![], vec![conn]));
+    rig.closed(conn);
+    assert_eq!(rig.ended(), [(session, EndReason::PortsTaken)]);
+}
+
+#[test]
+fn who_gave_a_contested_port_up_or_claimed_it_again_is_not_contested() {
+    let mut rig = Rig::open();
+    let ready = rig.connect();
+    let moved = rig.setup(ready, 0, UDP, None);
+    let (other, _) = rig.player(UDP);
+    assert_eq!(rig.contested(), [ready]);
+    rig.setup(ready, 0, "RTP/AVP;unicast;client_port=8000-8001", Some(moved));
+    rig.closed(ready);
+    assert_eq!(rig.ended(), [], "its port is its own");
+    // Who claims again is the latest.
+    let ready = rig.connect();
+    let again = rig.setup(ready, 0, UDP, None);
+    assert_eq!(rig.contested(), [other]);
+    let (latest, taker) = rig.player(UDP);
+    assert_eq!(rig.contested(), [ready]);
+    rig.setup(ready, 0, UDP, Some(again));
+    assert_eq!(rig.contested(), [latest]);
+    rig.closed(ready);
+    assert_eq!(rig.ended(), []);
+    rig.closed(latest);
+    assert_eq!(rig.ended(), [(taker, EndReason::PortsTaken)]);
+}
+
+#[test]
+fn reports_keep_each_alive_that_claims_the_port() {
+    let mut rig = Rig::open();
+    let (_, victim) = rig.player(UDP);
+    let (_, silent) = rig.player(UDP);
+    for _ in 0..10 {
+        rig.pass(secs(20));
+        rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:5001"));
+    }
+    assert_eq!(rig.ended(), []);
+    assert_eq!(lives_on(&mut rig, victim), 65);
+    assert!(rig.server.session(&silent).is_none());
+}
+
+#[test]
+fn the_end_of_one_claim_leaves_the_others() {
+    for leaves in 0..2 {
+        let mut rig = Rig::open();
+        let both = [rig.player(UDP), rig.player(UDP)];
+        let (conn, session) = both[leaves];
+        let (_, stays) = both[1 - leaves];
+        let named = format!("Session: {session}");
+        assert_eq!(rig.call(conn, "TEARDOWN", CAM, &[&named]).status, StatusCode::OK);
+        for _ in 0..10 {
+            rig.pass(secs(20));
+            rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:5000"));
+        }
+        assert_eq!(lives_on(&mut rig, stays), 65, "{leaves}");
+    }
+}
+
+#[test]
+fn the_latest_on_a_port_ends_last() {
+    for readers in 2..10 {
+        let mut rig = Rig::open();
+        let mut sessions: Vec<_> = (0..readers).map(|_| rig.player(UDP).1).collect();
+        rig.server.shutdown(rig.now);
+        rig.drain();
+        let ended = rig.ended();
+        assert_eq!(ended.len(), sessions.len());
+        assert_eq!(ended.last(), sessions.pop().map(|last| (last, EndReason::Shutdown)).as_ref());
+    }
+}
+
+#[test]
+fn a_link_of_its_own_is_a_host_of_its_own() {
+    let mut rig = Rig::open();
+    let on = |link: u32| {
+        let ip = "fe80::7".parse().expect("an address");
+        SocketAddr::from(std::net::SocketAddrV6::new(ip, 5001, 0, link))
+    };
+    let [one, other] = [2, 3].map(|link| {
+        let conn = rig.connect_as(on(link));
+        let session = rig.setup(conn, 0, UDP, None);
+        (conn, session)
+    });
+    assert_eq!(rig.contested(), []);
+    rig.pass(secs(60));
+    rig.server.on_rtcp_from(rig.now, on(2));
+    rig.pass(secs(6));
+    assert_eq!(rig.ended(), [(other.1, EndReason::TimedOut)]);
+    let stranger = rig.connect_as(on(3));
+    let named = format!("Session: {}", one.1);
+    let response = rig.call(stranger, "TEARDOWN", CAM, &[&named]);
+    assert_eq!(response.status, StatusCode::SESSION_NOT_FOUND);
+    assert_eq!(rig.call(one.0, "TEARDOWN", CAM, &[&named]).status, StatusCode::OK);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whatever readers send and the shell answers, whenever it does.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::rig::{Rig, decode, described, playing, request, set_up};
 #[derive(Clone, Debug)]
 enum Step {
     Connect {
-        address: u8,
+        address: usize,
     },
     Close {
         conn: usize,
@@ -60,6 +61,10 @@ enum Step {
     Progress {
         session: usize,
     },
+    /// A session of another server claims a port of this one.
+    Taken {
+        session: usize,
+    },
     EndSession {
         session: usize,
     },
@@ -89,12 +94,13 @@ const TRANSPORTS: [&str; 5] = [
     "Transport: RTP/AVP;multicast",
     "X: y",
 ];
+const ADDRESSES: [[u8; 4]; 2] = [[192, 0, 2, 0], [192, 0, 2, 1]];
 const STREAMS: [&str; 2] = ["a", "b"];
 
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<usize>;
     prop_oneof![
-        3 => (0..2u8).prop_map(|address| Step::Connect { address }),
+        3 => (0..ADDRESSES.len()).prop_map(|address| Step::Connect { address }),
         1 => index().prop_map(|conn| Step::Close { conn }),
         6 => (index(), 0..METHODS.len(), 0..URIS.len(), 0..TRANSPORTS.len(), index()).prop_map(
             |(conn, method, uri, transport, session)| Step::Request {
@@ -118,6 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..).prop_map(|ask| Step::Stale { ask }),
         2 => (0..15_000u64).prop_map(|millis| Step::Pass { millis }),
         1 => index().prop_map(|session| Step::Progress { session }),
+        1 => index().prop_map(|session| Step::Taken { session }),
         1 => index().prop_map(|session| Step::EndSession { session }),
         1 => (0..8usize).prop_map(|stream| Step::EndStream { stream }),
     ]
@@ -170,6 +177,9 @@ impl Model {
                 Output::Rtcp { session, .. } | Output::TracksChanged { session, .. } => {
                     prop_assert!(self.sessions.contains(&session));
                 }
+                Output::PortsContested { conn } => {
+                    prop_assert!(self.conns.contains(&conn), "contested, and closed");
+                }
                 Output::Resume { .. } | Output::Event(_) | Output::Dialogue { .. } => {}
             }
         }
@@ -185,6 +195,14 @@ impl Model {
                 Ask::Describe { .. } => false,
             };
             prop_assert!(self.pending.iter().filter(about).count() <= 1, "asked twice at once");
+        }
+        let left = |address: &IpAddr| {
+            let of = rig.server.sessions().filter(|session| session.peer.ip() == *address);
+            of.filter(|session| session.conn.is_none()).count()
+        };
+        for address in ADDRESSES {
+            // All ports are the same, so all but the latest end with their connections.
+            prop_assert!(left(&address.into()) <= 1, "what another has claimed lives on");
         }
         for conn in &self.conns {
             let here: Vec<_> =
@@ -258,7 +276,8 @@ impl Model {
         match step {
             Step::Connect { address } => {
                 if self.conns.len() < 4 {
-                    self.conns.push(rig.connect_from(&format!("192.0.2.{address}")));
+                    self.conns
+                        .push(rig.connect_from(&IpAddr::from(ADDRESSES[address]).to_string()));
                 }
             }
             Step::Close { conn } => {
@@ -320,6 +339,12 @@ impl Model {
             Step::Progress { session } => {
                 if let Some(session) = self.some_session(rig, session) {
                     rig.server.on_progress(rig.now, session);
+                }
+            }
+            Step::Taken { session } => {
+                let Some(id) = self.some_session(rig, session) else { return Ok(()) };
+                if let Some(peer) = rig.server.session(&id).map(|view| view.peer) {
+                    rig.server.port_taken(rig.now, id, SocketAddr::new(peer.ip(), 5001));
                 }
             }
             Step::EndSession { session } => {

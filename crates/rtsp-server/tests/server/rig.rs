@@ -54,7 +54,10 @@ impl Rig {
 
     pub(crate) fn connect_from(&mut self, ip: &str) -> ConnId {
         self.next_port += 1;
-        let peer = SocketAddr::new(ip.parse().expect("an address"), self.next_port);
+        self.connect_as(SocketAddr::new(ip.parse().expect("an address"), self.next_port))
+    }
+
+    pub(crate) fn connect_as(&mut self, peer: SocketAddr) -> ConnId {
         let local = SocketAddr::from(([10, 0, 0, 1], 8554));
         self.server.accept(self.now, peer, local).expect("room for a connection")
     }
@@ -188,6 +191,13 @@ impl Rig {
     pub(crate) fn ended(&mut self) -> Vec<(SessionId, EndReason)> {
         self.take(|output| match output {
             Output::SessionEnded { session, reason } => Some((*session, *reason)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn contested(&mut self) -> Vec<ConnId> {
+        self.take(|output| match output {
+            Output::PortsContested { conn } => Some(*conn),
             _ => None,
         })
     }
