@@ -13,18 +13,26 @@ use test_camera::{Camera, CameraOptions, Source, Synthetic};
 const READERS: usize = 150;
 /// Bytes that one more of them may cost beside its socket.
 const EACH: u64 = 8 << 10;
-/// How often they come and go before it is looked whether anything stays, and until then.
-const ROUNDS: [usize; 2] = [8, 16];
-/// What allocators may do with memory that is used over and over.
-const SETTLING: u64 = 512 << 10;
+/// How often they come and go before it is looked whether anything stays, and until then: twice the
+/// same, so that as many are there at a time.
+const ROUNDS: [usize; 2] = [15, 30];
+/// One of so many goes without TEARDOWN.
+const GONE: usize = 5;
+/// What allocators may do with memory that is used over and over. A reader that left something
+/// would leave 4,500 times as much.
+const SETTLING: u64 = 256 << 10;
+/// Who has gone over UDP without a word has been let go after it.
+const LET_GO: Duration = Duration::from_secs(17);
 /// Longer than a GOP: the log is as long as it gets.
 const FULL: Duration = Duration::from_secs(3);
 
-fn camera_and_proxy() -> (Camera, Proxy) {
+fn camera_and_proxy(lines: &str) -> (Camera, Proxy) {
     let small = Synthetic { bitrate: 500_000, fps: 25, gop: 25, key_frame_bytes: 8_000 };
     let camera =
         camera::start(CameraOptions { source: Source::Synthetic(small), ..Default::default() });
-    let proxy = Proxy::of_camera(&camera.url(0), &["--workers", "1"]);
+    let stream = format!("[streams.cam]\nsource = \"{}\"\n", camera.url(0));
+    let proxy = Proxy::configured(&format!("workers = 1\n{lines}\n{stream}"));
+    proxy.wait_described("cam");
     (camera, proxy)
 }
 
@@ -42,7 +50,7 @@ fn leave(readers: Vec<Running>) {
 #[test]
 fn a_reader_costs_a_few_kilobytes_beside_its_socket() {
     for over in [Over::Tcp, Over::Udp] {
-        let (_camera, proxy) = camera_and_proxy();
+        let (_camera, proxy) = camera_and_proxy("");
         let first = RawReader::play_tracks(&proxy.url("cam"), over, &[1]).run();
         wait::pass(FULL);
         let before = private_memory(proxy.process.id());
@@ -60,21 +68,27 @@ fn a_reader_costs_a_few_kilobytes_beside_its_socket() {
 
 #[test]
 fn readers_that_come_and_go_leave_nothing_behind() {
-    let (_camera, proxy) = camera_and_proxy();
+    let (_camera, proxy) = camera_and_proxy("session_timeout = \"10s\"");
     let first = RawReader::play_tracks(&proxy.url("cam"), Over::Tcp, &[1]).run();
     wait::pass(FULL);
     let [warm, all] = ROUNDS;
     let mut usual = 0;
     for round in 1..=all {
         for over in [Over::Tcp, Over::Udp] {
-            let mut readers = join(&proxy, over);
+            let readers = join(&proxy, over);
             wait::pass(Duration::from_millis(200));
-            readers.iter_mut().for_each(RawReader::tear_down);
+            for (number, mut reader) in readers.into_iter().enumerate() {
+                if !number.is_multiple_of(GONE) {
+                    reader.tear_down();
+                }
+            }
         }
         if round == warm {
+            wait::pass(LET_GO);
             usual = private_memory(proxy.process.id());
         }
     }
+    wait::pass(LET_GO);
     let after = private_memory(proxy.process.id());
     leave(vec![first]);
     println!("{usual} bytes after {warm} rounds, {after} after {all}");
