@@ -142,6 +142,18 @@ pub fn table(name: &str) -> String {
     std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
 }
 
+/// The number of an interface of the network this is called in, as addresses of its link name it.
+///
+/// # Panics
+/// If there is none of that name with an address of version 6.
+#[must_use]
+pub fn link(name: &str) -> u32 {
+    let table = table("if_inet6");
+    let line = table.lines().find(|line| line.split_whitespace().next_back() == Some(name));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|hex| u32::from_str_radix(hex, 16).ok()).expect("an interface")
+}
+
 fn ip(arguments: &[&str]) {
     run_program("ip", arguments);
 }

@@ -28,6 +28,8 @@ const TURN: usize = 64;
 pub struct RawReader {
     /// The connection.
     pub wire: Wire,
+    /// The proxy's end of it.
+    address: SocketAddr,
     url: String,
     over: Over,
     plain: bool,
@@ -65,9 +67,18 @@ impl RawReader {
     /// If the URL has no port or nobody listens there.
     #[must_use]
     pub fn connect(url: &str, over: Over) -> Self {
-        let wire = Wire::connect(address_of(url));
+        Self::connect_to(address_of(url), url, over)
+    }
+
+    /// Connects to this address, whatever the stream's URL says.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    #[must_use]
+    pub fn connect_to(address: SocketAddr, url: &str, over: Over) -> Self {
         Self {
-            wire,
+            wire: Wire::connect(address),
+            address,
             url: url.to_owned(),
             over,
             plain: false,
@@ -159,7 +170,7 @@ impl RawReader {
 
     /// SETUP of a track, from 1; the session is remembered if it is granted.
     pub fn try_set_up(&mut self, number: usize) -> Answer {
-        let ip = self.wire.local().ip();
+        let local = self.wire.local();
         let (path, transport) = match self.over {
             Over::Tcp => {
                 let channel = u8::try_from(2 * (number - 1)).unwrap_or(u8::MAX);
@@ -167,7 +178,10 @@ impl RawReader {
                 (Path::Channels(channel), text)
             }
             Over::Udp => {
-                let pair = if self.plain { Pair::plain(ip) } else { Pair::bind(ip) };
+                let pair = match self.plain {
+                    true => Pair::plain_beside(local),
+                    false => Pair::bind_beside(local),
+                };
                 let ports = format!("{}-{}", pair.port, pair.port + 1);
                 (Path::Ports(pair), format!("RTP/AVP;unicast;client_port={ports}"))
             }
@@ -305,7 +319,9 @@ impl RawReader {
     #[must_use]
     pub fn rtcp_address(&self, number: usize) -> Option<SocketAddr> {
         let track = self.tracks.iter().find(|track| track.number == number)?;
-        Some(SocketAddr::new(address_of(&self.url).ip(), track.server?.1))
+        let mut address = self.address;
+        address.set_port(track.server?.1);
+        Some(address)
     }
 
     /// Gives packets back, to come before all others.

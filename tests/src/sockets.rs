@@ -29,7 +29,17 @@ impl Pair {
     /// If the host has none.
     #[must_use]
     pub fn bind(ip: IpAddr) -> Self {
-        let mut pair = Self::plain(ip);
+        Self::bind_beside(SocketAddr::new(ip, 0))
+    }
+
+    /// The same on the address of another socket, and on its link where it is one of that link
+    /// alone.
+    ///
+    /// # Panics
+    /// If the host has none.
+    #[must_use]
+    pub fn bind_beside(local: SocketAddr) -> Self {
+        let mut pair = Self::plain_beside(local);
         // Beyond rmem_max only where the process may; what came of it is asked for.
         if setsockopt(&pair.rtp, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             let _smaller = SockRef::from(&pair.rtp).set_recv_buffer_size(RECEIVE_BUFFER);
@@ -44,10 +54,21 @@ impl Pair {
     /// If the host has no such ports.
     #[must_use]
     pub fn plain(ip: IpAddr) -> Self {
+        Self::plain_beside(SocketAddr::new(ip, 0))
+    }
+
+    /// The same on the address of another socket.
+    ///
+    /// # Panics
+    /// If the host has no such ports.
+    #[must_use]
+    pub fn plain_beside(mut local: SocketAddr) -> Self {
         for _ in 0..ATTEMPTS {
-            let first = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a UDP port");
+            local.set_port(0);
+            let first = UdpSocket::bind(local).expect("a UDP port");
             let port = first.local_addr().expect("bound").port();
-            let Ok(second) = UdpSocket::bind(SocketAddr::new(ip, port ^ 1)) else { continue };
+            local.set_port(port ^ 1);
+            let Ok(second) = UdpSocket::bind(local) else { continue };
             let (rtp, rtcp) =
                 if port.is_multiple_of(2) { (first, second) } else { (second, first) };
             for socket in [&rtp, &rtcp] {

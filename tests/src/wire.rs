@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::wait;
 
@@ -175,6 +176,18 @@ impl Wire {
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Ends this end of the connection as the loss of its host's power would: the other end hears
+    /// nothing, and that there is no such connection when it asks. `false`, said aloud, where this
+    /// process may not do that.
+    #[must_use]
+    pub fn vanish(self) -> bool {
+        let may = setsockopt(&self.stream, sockopt::TcpRepair, &1).is_ok();
+        if !may {
+            eprintln!("SKIPPED: this process may not end connections without a word");
+        }
+        may
     }
 
     fn parse(&mut self) -> Option<Item> {

@@ -2,17 +2,18 @@
 //!
 //! All of it needs the right to make network namespaces; without it each test says so and passes.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
 use integration_tests::backend::GstServer;
 use integration_tests::camera;
 use integration_tests::media::H264_AAC;
-use integration_tests::namespaces::{End, Hosts, Net, join, join_plainly, table};
+use integration_tests::namespaces::{End, Hosts, Net, join, join_plainly, link, table};
 use integration_tests::proxy::Proxy;
 use integration_tests::raw::RawReader;
 use integration_tests::reader::Over;
 use integration_tests::wait;
+use nix::sys::signal::Signal;
 use test_camera::{Camera, CameraOptions, Method, Multicast};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -176,6 +177,57 @@ fn a_backend_in_one_network_is_served_to_readers_in_another() {
             let mut reader = readers.within(|| RawReader::play_tracks(&url, over, &[1, 2]));
             assert_whole(&proxy, &mut reader);
         }
+    }
+}
+
+#[test]
+fn readers_with_the_same_address_on_two_links_get_their_media_by_their_own() {
+    let (Some(proxys), Some(readers)) = (Net::new(), Net::new()) else { return };
+    let links = [("p-0", "r-0"), ("p-1", "r-1")];
+    for (here, there) in links {
+        join_plainly(
+            &End { net: &proxys, name: here, addresses: &[ip("fe80::1")] },
+            &End { net: &readers, name: there, addresses: &[ip("fe80::2")] },
+        );
+    }
+    let camera = start_in(&proxys, ip("127.0.0.1"), None);
+    let proxy = configured(&proxys, &camera.url(0), "");
+    proxy.wait_described("cam");
+    let mut playing = Vec::new();
+    for (_, there) in links {
+        playing.push(readers.within(|| {
+            let at =
+                SocketAddrV6::new("fe80::1".parse().expect("one"), proxy.port(), 0, link(there));
+            let url = format!("rtsp://[fe80::1]:{}/cam", proxy.port());
+            let mut reader = RawReader::connect_to(at.into(), &url, Over::Udp);
+            reader.describe();
+            let answer = reader.set_up(1);
+            let source = answer.transport("ssrc").map(|hex| u32::from_str_radix(hex, 16));
+            reader.set_up(2);
+            reader.play();
+            (there, reader, source.expect("a source").expect("a number").to_be_bytes())
+        }));
+    }
+    for (there, reader, source) in &mut playing {
+        assert_whole(&proxy, reader);
+        // Only who is known by its address and link is taken at its word.
+        let tool = format!("behind {there}");
+        let mut report = vec![0x81, 201, 0, 7, 1, 2, 3, 4];
+        report.extend_from_slice(source);
+        report.resize(8 + 24, 0);
+        report.extend_from_slice(&[0x81, 202, 0, 5, 1, 2, 3, 4, 6, 10]);
+        report.extend_from_slice(tool.as_bytes());
+        report.resize(8 + 24 + 24, 0);
+        reader.send_rtcp(1, &report);
+        let told = wait::until(SOON, || {
+            proxy.process.signal(Signal::SIGUSR1);
+            wait::pass(Duration::from_millis(100));
+            proxy.log().contains(&tool)
+        });
+        assert!(told, "{tool}: {}", proxy.log());
+    }
+    for (_, mut reader, _) in playing {
+        reader.tear_down();
     }
 }
 
