@@ -15,6 +15,8 @@ use crate::wait;
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// What is said of it to people.
+    pub reason: String,
     headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
@@ -208,12 +210,14 @@ impl Wire {
         let head_length = rest.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(rest.get(..head_length)?).into_owned();
         let mut lines = head.lines();
-        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let mut first = lines.next()?.splitn(3, ' ').skip(1);
+        let status = first.next()?.parse().ok()?;
+        let reason = first.next().unwrap_or_default().to_owned();
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: String::new() };
+        let mut answer = Answer { status, reason, headers, body: String::new() };
         let length: usize =
             answer.header("Content-Length").map_or(Some(0), |l| l.parse().ok()).unwrap_or(0);
         let body = rest.get(head_length..head_length + length)?;

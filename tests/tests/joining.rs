@@ -70,6 +70,8 @@ fn a_beginning_that_there_is_not_is_refused_and_other_words_of_a_query_are_not()
         reader.send("DESCRIBE", &url, &[]);
         let answer = reader.answer(SOON).expect("an answer");
         assert_eq!(answer.status, status, "{query}");
+        // Who mistyped it reads why.
+        assert_eq!(answer.reason.contains("instant, keyframe, live"), status == 400, "{answer:?}");
     }
 }
 
