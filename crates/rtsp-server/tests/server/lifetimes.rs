@@ -181,6 +181,28 @@ fn the_end_of_one_claim_leaves_the_others() {
 }
 
 #[test]
+fn a_port_that_was_given_up_is_one_that_nobody_named() {
+    let mut rig = Rig::open();
+    let conn = rig.connect();
+    let moved = rig.setup(conn, 0, UDP, None);
+    rig.setup(conn, 0, "RTP/AVP;unicast;client_port=7000-7001", Some(moved));
+    let (left, gone) = rig.player("RTP/AVP;unicast;client_port=8000-8001");
+    let both = rig.setup(left, 0, "RTP/AVP;unicast;client_port=9000-9001", None);
+    rig.setup(left, 1, "RTP/AVP;unicast;client_port=9002-9003", Some(both));
+    let headers = [gone, both].map(|session| format!("Session: {session}"));
+    let track = format!("{CAM}/track2");
+    for (uri, named) in [(CAM, &headers[0]), (&*track, &headers[1])] {
+        assert_eq!(rig.call(left, "TEARDOWN", uri, &[named]).status, StatusCode::OK);
+    }
+    // From then on it speaks for its address, as one that NAT made up.
+    for port in [5001, 8001, 9003] {
+        rig.pass(secs(60));
+        rig.server.on_rtcp_from(rig.now, SocketAddr::from(([192, 0, 2, 1], port)));
+    }
+    assert_eq!(lives_on(&mut rig, moved), 65);
+}
+
+#[test]
 fn the_latest_on_a_port_ends_last() {
     for readers in 2..10 {
         let mut rig = Rig::open();
