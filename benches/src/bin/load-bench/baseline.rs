@@ -22,13 +22,11 @@ pub(crate) struct Baseline {
 /// What is kept of a case.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct Kept {
-    /// Packets per CPU second against the bare loop with the proxy's batches: the median.
-    ratio: f64,
-    /// From the least pair to the greatest.
-    spread: f64,
+    /// Packets per CPU second against the bare loop with the proxy's batches.
+    limit: Ratio,
     /// The same against the bare loop with whole frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    whole_frames: Option<f64>,
+    whole_frames: Option<Ratio>,
     /// Whether programs were bound to cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bound: Option<bool>,
@@ -59,10 +57,11 @@ impl Baseline {
         let kept = self.machines.entry(machine.to_owned()).or_default();
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
         for outcome in comparable(outcomes) {
-            if let Some(Ratio { median, spread }) = outcome.ratio {
-                let whole_frames = outcome.whole_frames_ratio.map(|ratio| round(ratio.median));
-                let (ratio, spread, bound) = (round(median), round(spread), outcome.bound);
-                let one = Kept { ratio, spread, whole_frames, bound };
+            let rounded =
+                |ratio: Ratio| Ratio { median: round(ratio.median), spread: round(ratio.spread) };
+            if let Some(limit) = outcome.ratio.map(rounded) {
+                let whole_frames = outcome.whole_frames_ratio.map(rounded);
+                let one = Kept { limit, whole_frames, bound: outcome.bound };
                 kept.insert(outcome.name.clone(), one);
             }
         }
@@ -76,17 +75,24 @@ impl Baseline {
         };
         let mut worse = Vec::new();
         for outcome in comparable(outcomes) {
-            let (Some(now), Some(then)) = (outcome.ratio, kept.get(&outcome.name)) else {
-                continue;
-            };
+            let (name, Some(then)) = (&outcome.name, kept.get(&outcome.name)) else { continue };
             if then.bound != outcome.bound {
-                let name = &outcome.name;
                 eprintln!("{name}: not compared, for what is kept was not bound to cores alike");
-            } else if now.fell_from(then) {
-                worse.push(format!(
-                    "{}: {:.2} of the limit (pairs within {:.2}), kept are {:.2} (within {:.2})",
-                    outcome.name, now.median, now.spread, then.ratio, then.spread
-                ));
+                continue;
+            }
+            let limits = [
+                ("the limit", outcome.ratio, Some(then.limit)),
+                ("the limit of whole frames", outcome.whole_frames_ratio, then.whole_frames),
+            ];
+            for (limit, now, then) in limits {
+                if let (Some(now), Some(then)) = (now, then)
+                    && now.fell_from(then)
+                {
+                    worse.push(format!(
+                        "{name}: {:.2} of {limit} (half of the pairs within {:.2}), kept are {:.2} (within {:.2})",
+                        now.median, now.spread, then.median, then.spread
+                    ));
+                }
             }
         }
         worse
@@ -94,9 +100,9 @@ impl Baseline {
 }
 
 impl Ratio {
-    fn fell_from(&self, kept: &Kept) -> bool {
-        let fall = kept.ratio - self.median;
-        fall > TOLERATED * kept.ratio && fall > self.spread.max(kept.spread)
+    fn fell_from(self, kept: Self) -> bool {
+        let fall = kept.median - self.median;
+        fall > TOLERATED * kept.median && fall > self.spread.max(kept.spread)
     }
 }
 
@@ -140,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn whole_frames_are_compared_too() {
+        let with = |whole_frames| {
+            let whole_frames_ratio = Some(Ratio { median: whole_frames, spread: 0.02 });
+            vec![Outcome { whole_frames_ratio, ..outcome(0.9, 0.01).remove(0) }]
+        };
+        let mut baseline = Baseline::default();
+        baseline.accept("this", &with(0.95));
+        assert!(baseline.compare("this", &with(0.9)).is_empty());
+        let worse = baseline.compare("this", &with(0.8));
+        assert!(matches!(&worse[..], [one] if one.contains("whole frames")), "{worse:?}");
+    }
+
+    #[test]
     fn a_case_that_was_left_unbound_is_neither_compared_nor_accepted() {
         let unbound = |ratio| vec![Outcome { bound: Some(false), ..outcome(ratio, 0.0).remove(0) }];
         let one_core = |ratio| vec![Outcome { bound: None, ..outcome(ratio, 0.0).remove(0) }];
@@ -167,7 +186,7 @@ mod tests {
         baseline.accept("this", &outcome(0.8, 0.2));
         let text = serde_json::to_string(&baseline).unwrap();
         let again: Baseline = serde_json::from_str(&text).unwrap();
-        let kept: Vec<_> = again.machines["this"].values().map(|kept| kept.ratio).collect();
+        let kept: Vec<_> = again.machines["this"].values().map(|kept| kept.limit.median).collect();
         assert_eq!(kept.len(), 2);
         assert!(kept.contains(&0.5) && kept.contains(&0.8), "{text}");
     }

@@ -96,9 +96,10 @@ impl Case {
             What::Beside => format!("beside-{readers}-{over}-{pace}"),
             What::Joins { joining, .. } => format!("join-{joining}-beside-{readers}-{over}-{pace}"),
             What::Memory { .. } => {
-                format!("memory-{streams}x{readers}-{}mbit-{over}", self.source.bitrate / 1_000_000)
+                let mbit = self.source.bitrate / 1_000_000;
+                format!("memory-{streams}x{readers}-{mbit}mbit-{over}-{pace}")
             }
-            What::Idle { added } => format!("idle-{added}"),
+            What::Idle { added } => format!("idle-{added}-{pace}"),
             What::Cores { .. } => format!("cores-{over}-{pace}"),
         }
     }
@@ -256,6 +257,8 @@ mod tests {
         for cases in [suite(), quick()] {
             let names: HashSet<String> = cases.iter().map(Case::name).collect();
             assert_eq!(names.len(), cases.len());
+            let named = cases.iter().all(|case| case.name().ends_with(&format!("-{}", case.pace)));
+            assert!(named, "its pace is a part of it: {names:?}");
         }
     }
 

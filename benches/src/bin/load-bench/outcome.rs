@@ -62,15 +62,14 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
-    /// From the least to the greatest.
+    /// Between the quartiles: what the middle half of them differ by. One pair that something
+    /// else disturbed does not make it greater.
     pub(crate) spread: f64,
 }
 
 impl Ratio {
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let spread = sorted.last()? - sorted.first()?;
+        let spread = quantile(values, 0.75)? - quantile(values, 0.25)?;
         Some(Self { median: median(values)?, spread })
     }
 }
@@ -126,10 +125,17 @@ impl Outcome {
 }
 
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    quantile(values, 0.5)
+}
+
+/// Between two of the values it lies where it divides the way from one to the other.
+fn quantile(values: &[f64], part: f64) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_unstable_by(f64::total_cmp);
-    let (below, above) = (values.len().checked_sub(1)? / 2, values.len() / 2);
-    Some(f64::midpoint(*values.get(below)?, *values.get(above)?))
+    let place = part * values.len().checked_sub(1)? as f64;
+    let (below, above) =
+        (*values.get(place.floor() as usize)?, *values.get(place.ceil() as usize)?);
+    Some(below + (above - below) * place.fract())
 }
 
 #[cfg(test)]
@@ -147,13 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn pairs_differ_by_what_the_middle_half_of_them_do() {
+        let spread = |values: &[f64]| Ratio::of(values).map(|ratio| ratio.spread);
+        assert_eq!(spread(&[1.0, 2.0, 4.0, 7.0, 100.0]), Some(5.0));
+        assert_eq!(spread(&[1.0, 3.0]), Some(1.0));
+        assert_eq!(spread(&[1.0]), Some(0.0));
+    }
+
+    #[test]
     fn a_ratio_is_the_median_of_the_pairs_own() {
         let case = &cases::chosen(&RunOptions::default())[0];
         let pair = |proxy, bare| Pair { bare: Some(measured(bare)), ..Pair::of(measured(proxy)) };
         // Each pair is of one time: 0.5, 1.0, 0.8.
         let pairs = vec![pair(100, 200), pair(900, 900), pair(40, 50)];
         let outcome = Outcome::new(case, pairs, Vec::new());
-        assert_eq!(outcome.ratio, Some(Ratio { median: 0.8, spread: 0.5 }));
+        assert_eq!(outcome.ratio, Some(Ratio { median: 0.8, spread: 0.25 }));
         assert_eq!((outcome.whole_frames_ratio, outcome.proof), (None, None));
         assert_eq!(outcome.bare(|m| m.packets as f64), Some(200.0));
     }

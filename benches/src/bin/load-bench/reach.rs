@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn memory_is_held_against_what_the_logs_say_they_hold() {
-        let mut outcome = outcome("memory-200x1-1mbit-tcp", Pair::of(measured(9)));
+        let mut outcome = outcome("memory-200x1-1mbit-tcp-spread", Pair::of(measured(9)));
         outcome.pairs[0].proxy.resident = 104_000_000;
         assert!(!verdicts(&outcome)[0].1, "they say nothing");
         outcome.log_bytes = Some(50_000_000);
