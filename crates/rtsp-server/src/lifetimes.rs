@@ -1,6 +1,6 @@
 //! How connections, sessions and questions end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::api::{AfterSend, CloseReason, EndReason, Event, Output};
 use crate::conn::{Pending, Turn};
@@ -10,6 +10,10 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::timers::{Key, later};
 use rtsp_proto::StatusCode;
+
+/// How long after its last request a session lives by reports from a port that another session
+/// claimed after it. They are likely to be that one's, and its reader gets every packet twice.
+const CONTESTED_FOR: Duration = Duration::from_secs(300);
 
 impl Server {
     pub(crate) fn arm_conn(&mut self, id: ConnId) {
@@ -63,7 +67,10 @@ impl Server {
 
     pub(crate) fn on_session_due(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let alive = self.reported(session).map_or(session.alive, |at| session.alive.max(at));
+        let mut alive = self.reported(session).map_or(session.alive, |at| session.alive.max(at));
+        if self.is_contested(id) {
+            alive = alive.min(later(session.alive, CONTESTED_FOR));
+        }
         let end = later(alive, self.options.reclaim_after);
         if end > now {
             return self.timers.arm(Key::Session(id), end);

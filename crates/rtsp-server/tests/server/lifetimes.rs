@@ -164,6 +164,26 @@ fn reports_keep_each_alive_that_claims_the_port() {
 }
 
 #[test]
+fn who_asks_for_nothing_any_more_lives_by_the_reports_of_another_for_five_minutes() {
+    let mut rig = Rig::open();
+    let (_, left) = rig.player(UDP);
+    let (asks, earlier) = rig.player(UDP);
+    let (_, latest) = rig.player(UDP);
+    let named = format!("Session: {earlier}");
+    let mut ended = Vec::new();
+    for step in 1..=60 {
+        rig.pass(secs(10));
+        rig.server.on_rtcp_from(rig.now, addr("192.0.2.1:5001"));
+        ended.extend(rig.ended().into_iter().map(|end| (step * 10, end)));
+        if step % 5 == 0 {
+            assert_eq!(rig.call(asks, "GET_PARAMETER", CAM, &[&named]).status, StatusCode::OK);
+        }
+    }
+    assert_eq!(ended, [(370, (left, EndReason::TimedOut))]);
+    assert!(rig.server.session(&latest).is_some(), "nobody contests its reports");
+}
+
+#[test]
 fn the_end_of_one_claim_leaves_the_others() {
     for leaves in 0..2 {
         let mut rig = Rig::open();
