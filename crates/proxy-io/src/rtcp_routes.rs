@@ -89,6 +89,13 @@ impl RtcpRoutes {
         true
     }
 
+    /// Whether another session claimed the address after this one.
+    pub(crate) fn is_contested(&self, from: SocketAddr, session: SessionId) -> bool {
+        let routes = self.routes.read();
+        let claims = routes.get(&key(from)).map(|claims| &claims.order);
+        claims.into_iter().flatten().any(|claim| claim.session == session && claim.contested)
+    }
+
     pub(crate) fn find(&self, from: SocketAddr) -> Option<Route> {
         let routes = self.routes.read();
         let claims = routes.get(&key(from))?;
@@ -153,6 +160,7 @@ mod tests {
         assert_eq!(routes.claim(here, 1, a), None, "it is its own");
         assert_eq!(routes.find(here), route(1, a, &[1]));
         assert_eq!(routes.claim(here, 0, b), Some((1, a)));
+        assert_eq!([a, b, c].map(|id| routes.is_contested(here, id)), [true, false, false]);
         assert_eq!(routes.find(here), route(0, b, &[0, 1]));
         assert_eq!(routes.claim(here, 1, c), Some((0, b)));
         assert_eq!(routes.find(here), route(1, c, &[0, 1]));
@@ -161,6 +169,7 @@ mod tests {
         assert_eq!(routes.find(here), route(0, b, &[0, 1]));
         assert_eq!(routes.claim(here, 1, c), None);
         assert_eq!(routes.claim(here, 0, b), Some((1, c)));
+        assert_eq!([a, b, c].map(|id| routes.is_contested(here, id)), [true, false, true]);
         assert_eq!(routes.find("192.0.2.1:5003".parse()?), None);
         Ok(())
     }

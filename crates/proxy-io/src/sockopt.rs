@@ -43,6 +43,12 @@ pub(crate) fn reader_connection(stream: &tokio::net::TcpStream) -> io::Result<()
     sock.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
 }
 
+/// A reader's connection carries media from now on: it has the time that a reader may take nothing,
+/// whatever was asked of it before.
+pub(crate) fn media_connection(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+}
+
 /// Asks now, and from now on sooner, whether anybody is there. One that is `for_media` keeps the
 /// time that a reader may take nothing.
 pub(crate) fn contested_connection(

@@ -256,8 +256,9 @@ pub enum EndReason {
     TimedOut,
     /// None of its SETUPs succeeded.
     NeverSetUp,
-    /// Its connection is closed, without TEARDOWN, and a port it got media on was set up by another
-    /// reader after it. That one must hear nothing of it: no RTCP BYE.
+    /// A port it got media on was set up by another session after it, and its connection is closed,
+    /// or is that session's too, or too many claim the port. The other one's reader must hear
+    /// nothing of it: no RTCP BYE.
     PortsTaken,
     /// The stream has no source any more.
     StreamLost,

@@ -90,13 +90,14 @@ impl Server {
         ports.chain(nat).max()
     }
 
-    /// Another session claims a port of this one. If its reader has gone it is ended, for the other
-    /// one's gets its media as well; if it seems to be there, the shell shall see.
-    pub(crate) fn on_contested(&mut self, now: Instant, id: SessionId) {
+    /// Another session, on the connection `by` if it is of this server, claims a port of this one.
+    /// If its reader has gone, or begins anew, it is ended, for the other one's gets its media as
+    /// well; if it seems to be there, the shell shall see.
+    pub(crate) fn on_contested(&mut self, now: Instant, id: SessionId, by: Option<ConnId>) {
         let Some(session) = self.sessions.get(&id) else { return };
         match session.conn {
-            Some(conn) => self.output(Output::PortsContested { conn }),
-            None => self.end_by_us(now, id, EndReason::PortsTaken),
+            Some(conn) if by != Some(conn) => self.output(Output::PortsContested { conn }),
+            _ => self.end_by_us(now, id, EndReason::PortsTaken),
         }
     }
 

@@ -31,6 +31,9 @@ impl Host {
     }
 }
 
+/// Sessions that claim one port. A client that never closes anything would have ever more.
+const MAX_CLAIMS: usize = 32;
+
 /// The ports of all hosts.
 #[derive(Default, Debug)]
 pub(crate) struct Ports {
@@ -66,6 +69,12 @@ impl Ports {
         });
         claims.push(Claim { session, contested: false });
         earlier
+    }
+
+    /// The session that is to give a port up, where too many claim it.
+    pub(crate) fn surplus(&self, host: Host, port: u16) -> Option<SessionId> {
+        let claims = &self.ports.get(&(host, port))?.claims;
+        claims.first().filter(|_| claims.len() > MAX_CLAIMS).map(|claim| claim.session)
     }
 
     /// Notes that a session of another server claimed the port after this one did. Says whether

@@ -205,7 +205,7 @@ impl Server {
     /// closed it is ended, for the port cannot be its reader's any more; else when that happens.
     pub fn port_taken(&mut self, now: Instant, session: SessionId, port: SocketAddr) {
         if self.ports.contest(Host::of(port), port.port(), session) {
-            self.on_contested(now, session);
+            self.on_contested(now, session, None);
             self.settle(now);
         }
     }

@@ -7,7 +7,7 @@ use rtsp_proto::{Request, StatusCode};
 use smallvec::SmallVec;
 
 use crate::access::Who;
-use crate::api::{Ask, Output};
+use crate::api::{Ask, EndReason, Output};
 use crate::conn::What;
 use crate::ids::SessionId;
 use crate::offer::{self, Taken};
@@ -170,12 +170,18 @@ impl Server {
         session.put(track);
         self.release_ports(id, &before);
         let mut earlier: SmallVec<[SessionId; 2]> = SmallVec::new();
+        let mut surplus: SmallVec<[SessionId; 2]> = SmallVec::new();
         for port in claimed {
             let contested = self.ports.claim(host, port, id);
             earlier.extend(contested.filter(|contested| !earlier.contains(contested)));
+            surplus.extend(self.ports.surplus(host, port));
         }
+        let by = self.sessions.get(&id).and_then(|session| session.conn);
         for contested in earlier {
-            self.on_contested(now, contested);
+            self.on_contested(now, contested, by);
+        }
+        for oldest in surplus {
+            self.end_by_us(now, oldest, EndReason::PortsTaken);
         }
     }
 

@@ -240,7 +240,10 @@ impl Shard {
                 }
             }
             Message::PortTaken { session, port } => {
-                self.server.port_taken(now.mono, session, port);
+                // It may have claimed it again meanwhile.
+                if self.routes.is_contested(port, session) {
+                    self.server.port_taken(now.mono, session, port);
+                }
             }
             Message::CutLogs => self.cut_logs(now),
             Message::Status => self.log_status(now),

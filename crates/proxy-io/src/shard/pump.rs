@@ -170,8 +170,8 @@ impl Shard {
         let Some(watch) = watches.get_mut(&id) else { return true };
         watch.audience.limit_alike(if is_long { ALIKE_BYTES_ALONE } else { ALIKE_BYTES });
         for group in 0..sockets.groups() {
-            let limit = if sockets.takes_segments(now.mono, group) { None } else { Some(1) };
-            watch.audience.limit_segments(group, limit);
+            let by_one = watch.by_one.contains(&group) || !sockets.takes_segments(now.mono, group);
+            watch.audience.limit_segments(group, by_one.then_some(1));
             while let Some(send) = watch.audience.udp_next(now.mono, group) {
                 if budget.is_spent {
                     return false;
@@ -200,6 +200,9 @@ impl Shard {
                         sockets.wait(group, id, rtcp, outcome == SendOutcome::Busy);
                         break;
                     }
+                }
+                if segment.is_some_and(|size| !sockets.may_be_segments(group, size)) {
+                    watch.send_by_one(group);
                 }
                 budget.spend(offered);
             }

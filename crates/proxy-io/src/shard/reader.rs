@@ -156,7 +156,9 @@ impl Shard {
                     let what = (Asked::Describe, Some(conn));
                     self.ask_stream(&entry, id, what, None, StreamAsk::Describe);
                 }
-                Err(refusal) => self.answer(now, id, refusal),
+                Err(refusal) => {
+                    self.answer(now, id, refusal);
+                }
             },
             Ask::Setup { conn, session, stream, track, transport, .. } => {
                 self.on_setup(now, id, conn, session, &stream, track, transport, start);
@@ -203,7 +205,10 @@ impl Shard {
     ) {
         let entry = match self.seek(now, conn, stream) {
             Ok(entry) => entry,
-            Err(refusal) => return self.answer(now, id, refusal),
+            Err(refusal) => {
+                self.answer(now, id, refusal);
+                return;
+            }
         };
         let Some(track) = u8::try_from(track).ok().map(TrackId) else {
             return self.refuse(now, id, StatusCode::NOT_FOUND, "no such track");
@@ -304,10 +309,14 @@ impl Shard {
                 };
                 let claimed = state.rtcp_address(transport);
                 let _nobodys = self.release_reports(session, &before);
-                if let Some(from) = claimed {
+                let answer = Answer::SetUp { server_ports, source: None, ssrc: Some(ssrc) };
+                // A session that has ended meanwhile claims nothing.
+                if self.answer(now, id, answer)
+                    && let Some(from) = claimed
+                {
                     self.claim_reports(session, from);
                 }
-                Answer::SetUp { server_ports, source: None, ssrc: Some(ssrc) }
+                return;
             }
             (Asked::Play { session }, Reply::Playing(welcome)) => {
                 let tracks = welcome
@@ -333,11 +342,10 @@ impl Shard {
         self.answer(now, id, answer);
     }
 
-    fn answer(&mut self, now: Now, id: AskId, answer: Answer) {
-        match self.server.answer(now.mono, id, answer) {
-            // A late answer needs no undoing here: the session's end takes back what it began.
-            Taken::Used | Taken::TooLate => {}
-        }
+    /// Says whether it is of use still. A late answer needs no undoing here: the session's end takes
+    /// back what it began.
+    fn answer(&mut self, now: Now, id: AskId, answer: Answer) -> bool {
+        self.server.answer(now.mono, id, answer) == Taken::Used
     }
 
     /// Says no, and why, to the log and to the reader.
@@ -379,7 +387,13 @@ impl Shard {
         let join = Join { transport, tracks, start, prologue };
         match watch.audience.join_held(now.mono, join, &present) {
             Ok(key) => {
-                watch.seat(key, session, interleaved.then_some(io).flatten());
+                let io = io.filter(|_| interleaved);
+                if let Some(Err(error)) =
+                    io.as_ref().map(|io| sockopt::media_connection(&io.stream))
+                {
+                    tracing::debug!(%conn, %error, "a stopped reader may be cut early");
+                }
+                watch.seat(key, session, io);
                 self.ledger.joined(self.me);
                 tracing::debug!(stream = %entry.name, %conn, transport = if interleaved { "TCP" } else { "UDP" }, "reader is playing");
                 if let Some(state) = self.sessions.get_mut(&session) {
@@ -441,7 +455,7 @@ impl Shard {
     /// RTCP BYE for each track, on the reader's own transport (RFC 3550 section 6.6); over UDP to
     /// those addresses alone that are `nobodys` now. Where another session claims one, its reader
     /// would take the goodbye for its own: the source is the same for all readers of a stream.
-    /// Where several end together, the last one says it.
+    /// Where several that play end together, the last one says it.
     fn say_bye(&mut self, state: &Session, nobodys: &[SocketAddr]) {
         let Some(watch) = self.watches.get(&state.stream.id) else { return };
         let cname = Arc::clone(&watch.cname);

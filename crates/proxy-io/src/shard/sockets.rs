@@ -89,6 +89,8 @@ struct Group {
     rtcp: Rc<Socket>,
     ports: (u16, u16),
     segmenting: Segmenting,
+    /// Of the run that is sent singly, where a socket was full in the middle of it.
+    partly: Option<Partly>,
     /// A larger segment would not fit into an Ethernet frame: the kernel sends such a datagram in
     /// fragments, but refuses to segment into them.
     max_segment: u16,
@@ -112,6 +114,7 @@ impl ReaderSockets {
                 rtcp: Rc::new(register(rtcp, Interest::READABLE)?),
                 ports,
                 segmenting: Segmenting::default(),
+                partly: None,
                 max_segment: if address.is_ipv4() { MAX_SEGMENT_V4 } else { MAX_SEGMENT_V6 },
                 waiting: HashSet::new(),
                 full_rtcp: false,
@@ -151,14 +154,14 @@ impl ReaderSockets {
     ) -> SendOutcome {
         let Self { groups, sender } = self;
         let Some(group) = groups.get_mut(group) else { return SendOutcome::Took(to.len()) };
-        let Group { segmenting, max_segment, .. } = group;
+        let Group { segmenting, partly, max_segment, .. } = group;
         let fd = if rtcp { group.rtcp.as_fd() } else { group.rtp.as_fd() };
         let Some(size) = segment.and_then(|size| u16::try_from(size).ok()) else {
             return sender.send(fd, payload, None, to);
         };
         let singly = usize::from(size);
         if size > *max_segment || !segmenting.is_on(now) {
-            return send_singly(sender, fd, payload, singly, to);
+            return send_singly(sender, fd, payload, singly, to, partly);
         }
         match sender.send(fd, payload, Some(size), to) {
             SendOutcome::NoSegments => {
@@ -167,7 +170,8 @@ impl ReaderSockets {
                     tracing::info!(%address, "no reader's way takes segmented UDP messages (GSO): datagrams are sent singly");
                 }
                 // Only the way to the first is known to refuse.
-                send_singly(sender, fd, payload, singly, to.get(..1).unwrap_or_default())
+                let first = to.get(..1).unwrap_or_default();
+                send_singly(sender, fd, payload, singly, first, partly)
             }
             outcome => {
                 if let SendOutcome::Took(_) = outcome {
@@ -181,6 +185,11 @@ impl ReaderSockets {
     /// Whether runs of several datagrams are to be offered to this group.
     pub(super) fn takes_segments(&mut self, now: Instant, group: usize) -> bool {
         self.groups.get_mut(group).is_some_and(|group| group.segmenting.is_on(now))
+    }
+
+    /// Whether datagrams of this size may be segments at all.
+    pub(super) fn may_be_segments(&self, group: usize, size: usize) -> bool {
+        self.groups.get(group).is_some_and(|group| size <= usize::from(group.max_segment))
     }
 
     /// A stream waits until the socket takes more, or the device behind it.
@@ -213,11 +222,23 @@ fn send_singly(
     payload: &[u8],
     size: usize,
     to: &[SocketAddr],
+    partly: &mut Option<Partly>,
 ) -> SendOutcome {
+    let mut before = partly.take();
     for (index, address) in to.iter().enumerate() {
-        for (number, datagram) in payload.chunks(size.max(1)).enumerate() {
+        // Only the first can have had a part of it.
+        let had = before.take().map_or(0, |partly| partly.of(*address, payload));
+        for (number, datagram) in payload.chunks(size.max(1)).enumerate().skip(had) {
             match sender.send(fd, datagram, None, std::slice::from_ref(address)) {
                 SendOutcome::Took(_) => {}
+                SendOutcome::Blocked | SendOutcome::Busy if number > 0 && index > 0 => {
+                    *partly = Some(Partly::new(*address, payload, number));
+                    return SendOutcome::Took(index);
+                }
+                full @ (SendOutcome::Blocked | SendOutcome::Busy) if number > 0 => {
+                    *partly = Some(Partly::new(*address, payload, number));
+                    return full;
+                }
                 // It had the beginning: better it lacks the rest than that it gets that again.
                 _ if number > 0 => return SendOutcome::Took(index + 1),
                 // The next call begins with this destination and finds the same.
@@ -227,6 +248,34 @@ fn send_singly(
         }
     }
     SendOutcome::Took(to.len())
+}
+
+/// How far a run got to one destination, which is offered the same again. Unless it got too old
+/// meanwhile, or the reader left: so it is remembered what it was.
+#[derive(Debug)]
+struct Partly {
+    to: SocketAddr,
+    bytes: usize,
+    /// The beginning, which for RTP is its header.
+    head: [u8; 12],
+    /// Datagrams that have been sent.
+    had: usize,
+}
+
+impl Partly {
+    fn new(to: SocketAddr, payload: &[u8], had: usize) -> Self {
+        Self { to, bytes: payload.len(), head: head(payload), had }
+    }
+
+    /// Datagrams of this run that this destination has had.
+    fn of(&self, to: SocketAddr, payload: &[u8]) -> usize {
+        let is_it = (self.to, self.bytes, self.head) == (to, payload.len(), head(payload));
+        if is_it { self.had } else { 0 }
+    }
+}
+
+fn head(payload: &[u8]) -> [u8; 12] {
+    payload.first_chunk().copied().unwrap_or_default()
 }
 
 /// Starts the tasks that wait on the sockets.
@@ -341,6 +390,40 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn received(socket: &std::net::UdpSocket, datagrams: usize) -> io::Result<Vec<u8>> {
+        let mut buf = [0; 100];
+        (0..datagrams).map(|_| socket.recv(&mut buf).map(|_| buf[0])).collect()
+    }
+
+    #[test]
+    fn a_run_that_was_sent_in_part_goes_on_where_it_stopped() -> io::Result<()> {
+        let readers = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0"));
+        let [first, second] = readers;
+        let (first, second) = (first?, second?);
+        let to = [first.local_addr()?, second.local_addr()?];
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        let run: Vec<u8> = (0..5_u8).flat_map(|number| [number; 20]).collect();
+        let send = |partly: &mut Option<Partly>| {
+            let all = send_singly(&mut BatchSender::new(), socket.as_fd(), &run, 20, &to, partly);
+            assert_eq!(all, SendOutcome::Took(2));
+        };
+        // The first has had three of it, and the second none.
+        let mut partly = Some(Partly::new(to[0], &run, 3));
+        send(&mut partly);
+        assert!(partly.is_none());
+        assert_eq!(
+            (received(&first, 2)?, received(&second, 5)?),
+            (vec![3, 4], vec![0, 1, 2, 3, 4])
+        );
+        // It was another run, or another reader.
+        for other in [Partly::new(to[0], &run[20..], 3), Partly::new(to[1], &run, 3)] {
+            send(&mut Some(other));
+            assert_eq!(received(&first, 5)?, [0, 1, 2, 3, 4]);
+            assert_eq!(received(&second, 5)?, [0, 1, 2, 3, 4]);
+        }
+        Ok(())
+    }
 
     #[tokio::test]
     async fn a_socket_is_waited_for_while_it_is_registered_for_what_it_brings() -> io::Result<()> {

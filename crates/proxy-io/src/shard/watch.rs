@@ -43,6 +43,9 @@ pub(super) struct Watch {
     dropped: SmallVec<[(DropCause, Telling); 3]>,
     /// Of datagrams that the kernel refused.
     refusals: Telling,
+    /// Socket groups whose readers get its datagrams one at a time, all readers after each other:
+    /// they are too large to be segments, and the stream's others will be.
+    pub(super) by_one: SmallVec<[usize; 2]>,
     /// Datagrams that readers over UDP did not get since this shard has readers.
     not_sent: NotSent,
     /// Readers whose lag counts what the kernel holds.
@@ -115,14 +118,14 @@ impl Watch {
     /// Readers over UDP lost something.
     fn tell_dropped(&mut self, now: Now, event: &AudienceEvent) {
         let stream = &self.name;
-        self.not_sent.dropped += event.dropped();
         let AudienceEvent::UdpDropped { cause, packets, .. } = event else {
             return tracing::debug!(%stream, "{event}");
         };
         if *cause == DropCause::TooLarge {
-            // It is told once anyway.
+            // It is told once, and counted by the stream.
             return tracing::warn!(%stream, "{event}");
         }
+        self.not_sent.dropped += packets;
         let place = self.dropped.iter().position(|(of, _)| of == cause).unwrap_or_else(|| {
             self.dropped.push((*cause, Telling::default()));
             self.dropped.len() - 1
@@ -134,6 +137,21 @@ impl Watch {
             Some(Untold { times, packets }) => {
                 tracing::warn!(%stream, more = times, packets, "again: {event}");
             }
+        }
+    }
+
+    fn log_not_sent(&self) {
+        let NotSent { dropped, refused } = self.not_sent;
+        if dropped + refused > 0 {
+            tracing::info!(stream = %self.name, dropped, refused, "datagrams that readers over UDP did not get");
+        }
+    }
+
+    /// No runs of several datagrams to this group any more.
+    pub(super) fn send_by_one(&mut self, group: usize) {
+        if !self.by_one.contains(&group) {
+            self.by_one.push(group);
+            self.audience.limit_segments(group, Some(1));
         }
     }
 
@@ -189,7 +207,7 @@ impl Shard {
         if self.watches.get(&id).is_none_or(|watch| watch.sessions > 0) {
             return;
         }
-        self.watches.remove(&id);
+        self.close_watch(id);
         if let Some(home) = self.homes.get_mut(&id) {
             home.subscribers.clear();
         }
@@ -211,6 +229,7 @@ impl Shard {
             round: Round::Done,
             dropped: SmallVec::new(),
             refusals: Telling::default(),
+            by_one: SmallVec::new(),
             not_sent: NotSent::default(),
             looked_at: Vec::new(),
             looked: None,
@@ -233,7 +252,7 @@ impl Shard {
                 self.unwatch_home(entry.id);
             }
         } else {
-            self.watches.remove(&entry.id);
+            self.close_watch(entry.id);
             self.tell_home(entry.home, entry.id, ToStream::Unsubscribe { shard: self.me });
         }
     }
@@ -344,11 +363,12 @@ impl Shard {
 
     /// What readers over UDP did not get, told or not.
     pub(super) fn log_not_sent(&self) {
-        for watch in self.watches.values() {
-            let NotSent { dropped, refused } = watch.not_sent;
-            if dropped + refused > 0 {
-                tracing::info!(stream = %watch.name, dropped, refused, "datagrams that readers did not get");
-            }
+        self.watches.values().for_each(Watch::log_not_sent);
+    }
+
+    fn close_watch(&mut self, id: StreamId) {
+        if let Some(watch) = self.watches.remove(&id) {
+            watch.log_not_sent();
         }
     }
 

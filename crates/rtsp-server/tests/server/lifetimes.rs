@@ -150,6 +150,29 @@ fn who_gave_a_contested_port_up_or_claimed_it_again_is_not_contested() {
 }
 
 #[test]
+fn a_reader_that_begins_anew_on_its_connection_and_ports_ends_what_it_had_there() {
+    let mut rig = Rig::open();
+    let conn = rig.connect();
+    let before = rig.setup(conn, 0, UDP, None);
+    let elsewhere = rig.setup(conn, 0, "RTP/AVP;unicast;client_port=7000-7001", None);
+    assert_eq!(rig.ended(), []);
+    let now = rig.setup(conn, 0, UDP, None);
+    assert_eq!((rig.ended(), rig.contested()), (vec![(before, EndReason::PortsTaken)], vec![]));
+    for session in [elsewhere, now] {
+        assert!(rig.server.session(&session).is_some());
+    }
+}
+
+#[test]
+fn the_oldest_of_too_many_on_a_port_ends() {
+    let mut rig = Rig::open();
+    let sessions: Vec<_> = (0..40).map(|_| rig.player(UDP).1).collect();
+    let ended: Vec<_> = rig.ended();
+    let oldest = sessions.iter().take(8).map(|session| (*session, EndReason::PortsTaken));
+    assert_eq!(ended, oldest.collect::<Vec<_>>());
+}
+
+#[test]
 fn reports_keep_each_alive_that_claims_the_port() {
     let mut rig = Rig::open();
     let (_, victim) = rig.player(UDP);

@@ -145,8 +145,9 @@ fn so_many_sessions_can_be_made_on_one_connection_and_no_more() {
     let options = ServerOptions { sessions_per_connection: 2, ..ServerOptions::default() };
     let mut rig = Rig::new(options);
     let conn = rig.connect();
+    let another = "RTP/AVP;unicast;client_port=7000-7001";
     assert!(offer(&mut rig, conn, 0, None, &[UDP]).is_ok());
-    assert!(offer(&mut rig, conn, 0, None, &[UDP]).is_ok());
+    assert!(offer(&mut rig, conn, 0, None, &[another]).is_ok());
     assert_eq!(offer(&mut rig, conn, 0, None, &[UDP]), Err(503));
     let other = rig.connect();
     assert!(offer(&mut rig, other, 0, None, &[UDP]).is_ok());
