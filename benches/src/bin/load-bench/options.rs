@@ -25,7 +25,8 @@ usage: load-bench run [--quick] [--only NAME,..] [--over udp,tcp] [--pairs N] [-
   --streams     of each of so many streams [1],
   --pace        the camera sending a frame's packets like this: burst, line:MBIT or spread [burst]
   --seconds     length of each measurement, 1 to 30 [2; 4 with few readers]
-  --pairs       measurements of the proxy and of the bare loop in turn; the median counts [5]
+  --pairs       measurements of the proxy and of the bare loop in turn; the median counts [5; up to
+                11 with programs bound to cores, until the median is certain to 0.03]
   --prove       measures the bare loop against a system call per packet in every pair
   --joined      readers take joined datagrams (GRO)
   --unbound     leaves the programs to the scheduler where few readers leave it a choice, instead

@@ -12,12 +12,17 @@ use crate::cases::{self, Case, What};
 use crate::cores::{Binding, Cores};
 use crate::measured::Measured;
 use crate::options::{Calls, Over, RunOptions};
-use crate::outcome::{Outcome, Pair};
+use crate::outcome::{Outcome, Pair, Ratio};
 use crate::stage::Stage;
 use crate::{baseline, kernel, plots, reach, scaling, table};
 
-/// Pairs of a case, unless it is said.
+/// Pairs of a case at least, unless it is said.
 const PAIRS: usize = 5;
+/// Pairs at most where they differ by much. Only programs that are bound to cores get more, as what
+/// they differ by is what else the machine did, of which more pairs make less.
+const MOST_PAIRS: usize = 11;
+/// So certain is a median that needs no more pairs.
+const FIRM: f64 = 0.03;
 /// How long streams without readers are looked at.
 const IDLE: Duration = Duration::from_secs(5);
 /// Warnings of the proxy that are shown per case.
@@ -177,7 +182,11 @@ fn measure(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> 
 /// The proxy and the bare loop in turn.
 fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> {
     let (mut pairs, mut notes) = (Vec::new(), Vec::new());
-    for number in 0..options.pairs.unwrap_or(PAIRS) {
+    let [least, most] = options.pairs.map_or([PAIRS, MOST_PAIRS], |pairs| [pairs; 2]);
+    for number in 0..most {
+        if number >= least && (!case.is_to_be_bound() || is_firm(&pairs)) {
+            break;
+        }
         let seen = stage.proxy(case, number == 0)?;
         tell("proxy", &seen.measured);
         notes.extend(behind(case, &seen.measured));
@@ -207,6 +216,12 @@ fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result
     }
     notes.truncate(NOTES);
     Ok(Outcome::new(case, pairs, notes))
+}
+
+/// Whether more pairs would hardly move the medians.
+fn is_firm(pairs: &[Pair]) -> bool {
+    let ratios = [Ratio::of_limit(pairs), Ratio::of_whole_frames(pairs)];
+    ratios.into_iter().flatten().all(|ratio| ratio.uncertainty(pairs.len()) <= FIRM)
 }
 
 /// Readers that join, and the bare loop with as many that play already.
