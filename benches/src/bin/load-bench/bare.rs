@@ -17,6 +17,7 @@ use nix::sys::socket::SockaddrIn;
 use parking_lot::Mutex;
 use test_camera::Stamp;
 
+use crate::beside::Beside;
 use crate::options::{BareOptions, Calls, Over};
 use crate::recording::{Batch, Mark, RTP_HEADER, Recording};
 use crate::send::{TcpSender, TcpSenders, UdpSender};
@@ -43,6 +44,8 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
     let mut turns = due(&recording, options.over);
     let (mut sender, mut tcp) = (UdpSender::new()?, TcpSenders::new());
 
+    // Before anybody asks for anything: what is late by then goes to nobody.
+    let beside = options.beside.as_deref().map(|url| Beside::play(url, &recording)).transpose()?;
     let all: Vec<Destinations> = (0..streams).map(|_| Destinations::default()).collect();
     let destinations = Arc::new(Mutex::new(all));
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -66,7 +69,11 @@ pub(crate) fn run(options: &BareOptions) -> Result<()> {
 
     // Sleeps end when they are meant to, as a wake-up by a socket would.
     prctl::set_timerslack(1)?;
-    let (mono, wall) = (clock::mono(), clock::wall());
+    let (mut mono, mut wall) = (clock::mono(), clock::wall());
+    if let Some((_camera, begin)) = &beside {
+        let ago = wall.saturating_sub(*begin);
+        (mono, wall) = (mono.checked_sub(ago).unwrap_or(mono), *begin);
+    }
     let period = Duration::from_nanos(recording.period_nanos);
     let mut numbers = vec![0_u16; streams];
     for round in 0_u32.. {
@@ -386,7 +393,7 @@ mod tests {
     fn streams_are_sent_in_turn_and_the_late_end_of_one_in_the_next_round() {
         let at = |at_nanos| Batch { at_nanos, ..batch(&[100]) };
         let streams = vec![vec![at(3), at(60)], vec![at(50), at(105)]];
-        let recording = Recording { period_nanos: 100, frames: 2, streams };
+        let recording = Recording { period_nanos: 100, frames: 2, first: 0, streams };
         let order: Vec<_> = due(&recording, Over::Udp)
             .iter()
             .map(|due| (due.at.as_nanos(), due.stream, due.rounds_later))

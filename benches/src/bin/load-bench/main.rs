@@ -6,6 +6,7 @@
 
 mod bare;
 mod baseline;
+mod beside;
 mod cases;
 mod child;
 mod cores;

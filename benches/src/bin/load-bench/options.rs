@@ -129,6 +129,8 @@ pub(crate) struct BareOptions {
     pub(crate) recording: PathBuf,
     pub(crate) over: Over,
     pub(crate) calls: Calls,
+    /// The camera's stream that was recorded by way of the proxy, where it is to be sent beside.
+    pub(crate) beside: Option<String>,
 }
 
 /// How media reaches readers.
@@ -300,12 +302,13 @@ fn milliseconds(parser: &mut Parser) -> Result<Duration> {
 const JOINING: Duration = Duration::from_secs(1);
 
 fn bare(mut parser: Parser) -> Result<Command> {
-    let (mut recording, mut over, mut calls) = (None, None, Calls::Batches);
+    let (mut recording, mut over, mut calls, mut beside) = (None, None, Calls::Batches, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("recording") => recording = Some(parser.value()?.into()),
             Arg::Long("over") => over = Some(parser.value()?.parse()?),
             Arg::Long("calls") => calls = parser.value()?.parse()?,
+            Arg::Long("beside") => beside = Some(parser.value()?.string()?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -313,6 +316,7 @@ fn bare(mut parser: Parser) -> Result<Command> {
         recording: recording.context("--recording is missing")?,
         over: over.context("--over is missing")?,
         calls,
+        beside,
     }))
 }
 

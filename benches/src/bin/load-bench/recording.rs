@@ -15,6 +15,8 @@ pub(crate) struct Recording {
     pub(crate) period_nanos: u64,
     /// The frames of one period.
     pub(crate) frames: u32,
+    /// The number of the first frame of the stream that begins first, as the camera counts them.
+    pub(crate) first: u64,
     pub(crate) streams: Vec<Vec<Batch>>,
 }
 
@@ -54,10 +56,22 @@ impl Recording {
     /// Puts streams together that were recorded at the same time.
     pub(crate) fn of(recorders: &[&Recorder], frames: u32, period: Duration) -> Result<Self> {
         let begins = recorders.iter().map(|recorder| recorder.begin(frames));
-        let zero = begins.collect::<Result<Vec<_>>>()?.into_iter().min().context("no streams")?;
+        let begins = begins.collect::<Result<Vec<_>>>()?;
+        let (zero, first) = begins.into_iter().min().context("no streams")?;
         let streams = recorders.iter().map(|recorder| recorder.finish(frames, zero));
         let period_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self { period_nanos, frames, streams: streams.collect::<Result<_>>()? })
+        Ok(Self { period_nanos, frames, first, streams: streams.collect::<Result<_>>()? })
+    }
+
+    /// Whether it begins with this packet of the camera's, in whatever period.
+    pub(crate) fn begins_with(&self, stamp: &Stamp) -> bool {
+        let packets = self.streams.iter().flatten().flat_map(|batch| &batch.packets);
+        let mut marks = packets.filter_map(|packet| packet.stamp);
+        let first = marks.find(|mark| mark.frame == 0 && mark.sent_nanos == 0);
+        let period = u64::from(self.frames.max(1));
+        first.is_some_and(|first| {
+            first.packet == stamp.packet && self.first % period == stamp.frame % period
+        })
     }
 
     pub(crate) fn batches(&self) -> usize {
@@ -138,11 +152,11 @@ impl Recorder {
         self.oldest.is_some_and(|oldest| self.newest > oldest + u64::from(frames))
     }
 
-    /// When the camera sent the first packet of the first whole frame.
-    fn begin(&self, frames: u32) -> Result<Duration> {
+    /// When the camera sent the first packet of the first whole frame, and that frame's number.
+    fn begin(&self, frames: u32) -> Result<(Duration, u64)> {
         ensure!(self.has(frames), "the recording has too few frames");
-        let (_, begin) = self.first()?;
-        Ok(begin.stamp.map(|stamp| stamp.sent).unwrap_or_default())
+        let (first, begin) = self.first()?;
+        Ok((begin.stamp.map(|stamp| stamp.sent).unwrap_or_default(), first))
     }
 
     /// The first whole frame and its first packet with a stamp.
@@ -289,6 +303,13 @@ mod tests {
         assert_eq!((last.size, last.timestamp, last.head.len()), (60, 3600, 15));
         let stamp = last.stamp.unwrap();
         assert_eq!((stamp.frame, stamp.packet, stamp.sent_nanos), (1, 1, 40_000_000));
+
+        // In this period or another.
+        let begins = |frame, packet| {
+            let sent = Duration::from_secs(9);
+            recording.begins_with(&Stamp { frame, packet, packets: 3, sent })
+        };
+        assert!(begins(1, 0) && begins(7, 0) && !begins(2, 0) && !begins(1, 1));
 
         let frames = recording.in_whole_frames();
         let frames: Vec<_> =

@@ -108,10 +108,19 @@ impl Stage {
         let mut command = Command::new(&self.own);
         command.args(["bare", "--over", &case.over.to_string(), "--calls", &calls.to_string()]);
         command.arg("--recording").arg(self.recording());
+        // On the readers' core, as beside the proxy.
+        let is_shared = case.streams == 1 && self.load(case).is_some();
+        let camera = is_shared.then(|| self.start_camera(case)).transpose()?;
+        if let Some(url) = camera.iter().find_map(|(_, urls)| urls.first()) {
+            command.args(["--beside", url]);
+        }
         let mut bare = Process::start("the bare loop", &mut command, None, self.measured(case))?;
         let urls = self.urls(&mut bare, case.audiences().len())?;
         let measured = self.start_readers(case, &urls, bare.id(), None, false)?;
         bare.stop(None)?;
+        if let Some((camera, _)) = camera {
+            camera.stop(None)?;
+        }
         Ok(measured)
     }
 

@@ -41,9 +41,18 @@ pub(crate) enum Path {
 }
 
 impl Connection {
-    /// Connects and sets up the first track. Datagrams are taken one by one, or, where
-    /// `as_sent`, in the messages they were sent in.
+    /// Connects and sets up the first track of a proxy or the bare loop. Datagrams are taken one by
+    /// one, or, where `as_sent`, in the messages they were sent in.
     pub(crate) fn set_up(url: &str, over: Over, as_sent: bool) -> Result<Self> {
+        Self::set_up_track(url, "track1", over, as_sent)
+    }
+
+    /// The same of the camera, in messages.
+    pub(crate) fn set_up_camera(url: &str) -> Result<Self> {
+        Self::set_up_track(url, "trackID=1", Over::Udp, true)
+    }
+
+    fn set_up_track(url: &str, track: &str, over: Over, as_sent: bool) -> Result<Self> {
         let (stream, tcp_buffer) = connect(url)?;
         let (path, transport, buffer) = match over {
             Over::Tcp => {
@@ -62,7 +71,7 @@ impl Connection {
         };
         let session = String::new();
         let mut this = Self { stream, path, buffer, url: url.to_owned(), session, cseq: 0 };
-        let track = format!("{url}/track1");
+        let track = format!("{url}/{track}");
         let answer = this.ask("SETUP", &track, &[("Transport", &transport)])?;
         ensure!(wire::status(&answer) == Some(200), "SETUP: {answer}");
         this.session = wire::session(&answer).context("SETUP: no session")?.to_owned();

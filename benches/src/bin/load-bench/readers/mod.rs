@@ -1,6 +1,6 @@
 //! The readers: one thread, one epoll, and the figures.
 
-mod connect;
+pub(crate) mod connect;
 mod joins;
 mod tally;
 mod unread;
