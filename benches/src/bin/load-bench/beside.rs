@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use benches::clock;
 use benches::runs::Scratch;
 use test_camera::Stamp;
@@ -36,11 +36,16 @@ impl Beside {
         let mut connection = Connection::set_up_camera(url)?;
         connection.play()?;
         let mut scratch = Scratch::new(Scratch::JOINED);
+        let Path::Datagrams { rtp, .. } = &connection.path else {
+            bail!("datagrams were asked for")
+        };
         let mut begin = None;
         let until = clock::mono() + Duration::from_nanos(recording.period_nanos) + BEGUN;
-        while begin.is_none() {
+        let begin = loop {
+            if let Some(begin) = begin {
+                break begin;
+            }
             ensure!(clock::mono() < until, "the camera beside the bare loop does not begin anew");
-            let Path::Datagrams { rtp, .. } = &connection.path else { break };
             let taken = rtp.take(&mut scratch, |message| {
                 let stamps = message.datagrams().filter_map(|datagram| {
                     Stamp::read(datagram.get(RTP_HEADER..).unwrap_or_default())
@@ -51,7 +56,7 @@ impl Beside {
             if taken.is_err() {
                 clock::sleep_until(clock::mono() + Duration::from_millis(1));
             }
-        }
-        Ok((Self { _connection: connection }, begin.unwrap_or_default()))
+        };
+        Ok((Self { _connection: connection }, begin))
     }
 }
