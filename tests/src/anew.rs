@@ -57,10 +57,11 @@ pub fn ffmpeg(url: &str, over: Over, what: What, seconds: f64) -> HashMap<usize,
     parse_framemd5(&process.stdout().all().join("\n"))
 }
 
-/// GStreamer's checksums of so many frames of one track, or of as many as come.
+/// GStreamer's checksums of so many frames of the track of this media, as for [`gst_sums`], or of as
+/// many as come.
 #[must_use]
-pub fn gstreamer(url: &str, over: Over, depayloader: &str, wanted: usize) -> Sums {
-    let mut process = gst_sums(url, over, depayloader);
+pub fn gstreamer(url: &str, over: Over, media: &str, depayloader: &str, wanted: usize) -> Sums {
+    let mut process = gst_sums(url, over, media, depayloader);
     let done = || gst_lines(&process).len() >= wanted;
     if !wait::until(PASS, done) && gst_lines(&process).is_empty() {
         let running = process.is_running();

@@ -1,13 +1,10 @@
 //! gst-rtsp-server as a backend.
 
-use std::process::Command;
 use std::time::Duration;
 
 use crate::media::Clip;
 use crate::process::Process;
-
-/// The Python that Debian's bindings belong to.
-const PYTHON: &str = "/usr/bin/python3";
+use crate::programs;
 
 /// A running gst-rtsp-server.
 #[derive(Debug)]
@@ -42,8 +39,7 @@ impl GstServer {
     /// If it does not listen in time.
     #[must_use]
     pub fn start_with(port: u16, options: &[&str], clips: &[Clip]) -> Self {
-        let mut command = Command::new(PYTHON);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/media/gst_server.py"));
+        let mut command = programs::python("gst_server.py");
         command.args(options).arg(port.to_string());
         for clip in clips {
             command.arg(format!("{}={}", clip.name, clip.launch_line()));

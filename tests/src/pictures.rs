@@ -11,6 +11,7 @@ use test_camera::{Camera, frame_number};
 use crate::clips::{Codec, FPS, REPEATS};
 use crate::pictures_tct;
 use crate::process::Process;
+use crate::programs;
 use crate::reader::Over;
 use crate::wait;
 
@@ -75,13 +76,11 @@ impl Player {
     /// GStreamer.
     #[must_use]
     pub fn gstreamer(url: &str, over: Over) -> Self {
-        let mut command = Command::new("gst-launch-1.0");
-        command.args(["-q", "rtspsrc", &format!("location={url}")]);
-        command.args([&format!("protocols={}", over.as_str()), "latency=200", "!"]);
-        command.args(["application/x-rtp,media=video", "!", "rtph264depay", "!", "h264parse"]);
+        let mut command = programs::gst_play(&[], url, over.as_str(), 200);
+        command.args(["rtph264depay", "name=video", "!", "h264parse"]);
         command.args(["!", "avdec_h264", "!", "videoconvert", "!", "video/x-raw,format=GRAY8"]);
         command.args(["!", "fdsink", "fd=1", "sync=false"]);
-        Self::start("gst-launch-1.0", &mut command)
+        Self::start("GStreamer", &mut command)
     }
 
     /// GStreamer that is free to give up UDP for TCP, as it is where nobody says otherwise, and
@@ -92,14 +91,12 @@ impl Player {
             Over::Udp => "udp+tcp",
             Over::Tcp => "tcp",
         };
-        let mut command = Command::new("gst-launch-1.0");
-        command.args(["-q", "rtspsrc", &format!("location={url}")]);
-        command.args([&format!("protocols={protocols}"), "latency=200", "!"]);
-        command.args(["application/x-rtp,media=video", "!", "rtph264depay", "!", "h264parse"]);
+        let mut command = programs::gst_play(&[], url, protocols, 200);
+        command.args(["rtph264depay", "name=video", "!", "h264parse"]);
         command.args(["!", "avdec_h264", "!", "videoconvert", "!", "videoscale", "!"]);
         command.arg(format!("video/x-raw,format=GRAY8,width={WIDTH},height={HEIGHT}"));
         command.args(["!", "fdsink", "fd=1", "sync=false"]);
-        Self::start("gst-launch-1.0", &mut command)
+        Self::start("GStreamer", &mut command)
     }
 
     /// ffmpeg that takes the picture as fast as its timestamps say, and no faster. It does not
@@ -122,16 +119,14 @@ impl Player {
             Codec::H264 => ["rtph264depay", "h264parse", "avdec_h264"],
             Codec::H265 => ["rtph265depay", "h265parse", "avdec_h265"],
         };
-        let mut command = Command::new("gst-launch-1.0");
-        command.args(["-q", "rtspsrc", &format!("location={url}")]);
-        command.args([&format!("protocols={}", over.as_str()), "latency=200"]);
-        command.args(["!", "application/x-rtp,media=video"]);
+        let mut command = programs::gst_play(&[], url, over.as_str(), 200);
+        command.args(["identity", "name=video"]);
         names.iter().for_each(|name| {
             command.args(["!", name]);
         });
         command.args(["!", "videoconvert", "!", "video/x-raw,format=GRAY8"]);
         command.args(["!", "fdsink", "fd=1", "sync=true"]);
-        Self::start("gst-launch-1.0", &mut command)
+        Self::start("GStreamer", &mut command)
     }
 
     /// mpv, with sound that nobody hears. It shows its first picture twice.

@@ -1,7 +1,28 @@
 //! Where the programs are that the tests run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// The Python that Debian's bindings belong to.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A Python program of these tests, which lies in `media`.
+#[must_use]
+pub fn python(name: &str) -> Command {
+    let mut command = Command::new(PYTHON);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(name));
+    command
+}
+
+/// GStreamer that plays a URL, as `media/gst_launch.py` says. What plays follows in the arguments:
+/// it begins with an element named `video`, `audio`, or `media` for a stream of one track.
+#[must_use]
+pub fn gst_play(options: &[&str], url: &str, protocols: &str, latency_ms: u32) -> Command {
+    let mut command = python("gst_launch.py");
+    command.args(options).args(["rtspsrc", "name=source", &format!("location={url}")]);
+    command.args([format!("protocols={protocols}"), format!("latency={latency_ms}")]);
+    command
+}
 
 /// The proxy's program: `PROXY_SERVER_BIN`, or the one beside the tests.
 ///

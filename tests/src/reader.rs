@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::Process;
+use crate::programs;
 
 /// How media comes to a reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,15 +37,15 @@ pub fn ffmpeg_sums(url: &str, over: Over, seconds: f64) -> Process {
     Process::start("ffmpeg", &mut command)
 }
 
-/// GStreamer that writes the checksums of the frames of one track.
+/// GStreamer that writes the checksums of the frames of the track of this media (`video`, `audio`),
+/// or of the only one (`media`).
 #[must_use]
-pub fn gst_sums(url: &str, over: Over, depayloader: &str) -> Process {
-    let mut command = Command::new("gst-launch-1.0");
-    command.arg("-q").arg("rtspsrc").arg(format!("location={url}"));
-    command.arg(format!("protocols={}", over.as_str())).arg("latency=200").arg("!");
+pub fn gst_sums(url: &str, over: Over, media: &str, depayloader: &str) -> Process {
+    let mut command = programs::gst_play(&[], url, over.as_str(), 200);
+    command.args(["identity", &format!("name={media}"), "!"]);
     command.args(depayloader.split_whitespace());
     command.args(["!", "checksumsink", "hash=md5", "sync=false"]);
-    Process::start("gst-launch-1.0", &mut command)
+    Process::start("GStreamer", &mut command)
 }
 
 /// The checksums that `checksumsink` has written so far.

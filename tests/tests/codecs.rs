@@ -23,10 +23,17 @@ fn ffmpeg(url: &str, over: Over) -> std::collections::HashMap<usize, Sums> {
     parse_framemd5(&process.stdout().all().join("\n"))
 }
 
-fn gstreamer(url: &str, over: Over, depayloader: &str, wanted: usize) -> Sums {
-    let process = gst_sums(url, over, depayloader);
+/// The sums that GStreamer writes, and what it says meanwhile.
+fn gstreamer(
+    url: &str,
+    over: Over,
+    media: &str,
+    depayloader: &str,
+    wanted: usize,
+) -> (Sums, String) {
+    let process = gst_sums(url, over, media, depayloader);
     wait::until(PASS, || gst_lines(&process).len() >= wanted);
-    gst_lines(&process)
+    (gst_lines(&process), process.stderr().all().join("\n"))
 }
 
 /// Compares what ffmpeg gets from the proxy with what it gets directly.
@@ -113,20 +120,28 @@ fn the_test_cameras_frames_pass_unchanged() {
 /// Compares what GStreamer gets from the proxy with what it gets directly.
 fn same_frames_in_gstreamer(clip: Clip, depayloader: &str, wanted: usize) {
     let server = GstServer::start(&[clip]);
-    let direct = gstreamer(&server.url(clip), Over::Tcp, depayloader, wanted);
+    let media = if clip.tracks.0 { "video" } else { "audio" };
+    let get = |url: &str, over| gstreamer(url, over, media, depayloader, wanted);
+    let (direct, _) = get(&server.url(clip), Over::Tcp);
     for over in [Over::Tcp, Over::Udp] {
         let proxy = Proxy::start(&[format!("cam={}", server.url(clip))]);
         proxy.wait_described("cam");
-        let proxied = gstreamer(&proxy.url("cam"), over, depayloader, wanted);
+        let (proxied, said) = get(&proxy.url("cam"), over);
         let what = format!("{} over {over:?}", clip.name);
-        assert!(proxied.len() >= wanted, "{what}: only {} frames", proxied.len());
+        assert!(
+            proxied.len() >= wanted,
+            "{what}: only {} frames\nGStreamer said:\n{said}\nthe proxy:\n{}",
+            proxied.len(),
+            proxy.log()
+        );
         assert_eq!(contiguous_run(&proxied[..wanted], &direct), Ok(0), "{what}");
     }
 }
 
 #[test]
 fn gstreamer_gets_every_h264_frame() {
-    let depayloader = "application/x-rtp,media=video ! rtph264depay ! h264parse ! video/x-h264,stream-format=byte-stream,alignment=au";
+    let depayloader =
+        "rtph264depay ! h264parse ! video/x-h264,stream-format=byte-stream,alignment=au";
     same_frames_in_gstreamer(media::H264_AAC, depayloader, VIDEO_FRAMES);
 }
 

@@ -45,7 +45,7 @@ fn same(name: &str, what: What, wanted: usize, first: usize) {
 /// Compares what GStreamer gets from the proxy with what it gets directly.
 fn same_in_gstreamer(name: &str, depayloader: &str, wanted: usize) {
     let camera = camera_of(name);
-    let get = |url: &str, over| anew::gstreamer(url, over, depayloader, wanted);
+    let get = |url: &str, over| anew::gstreamer(url, over, "media", depayloader, wanted);
     let (direct, through) = anew::compare(&camera.url(0), get);
     for (over, proxied) in through {
         assert_same(&format!("{name} over {over:?}"), &direct, &proxied, wanted, 2);

@@ -8,7 +8,7 @@ use integration_tests::proxy::Proxy;
 use integration_tests::raw::RawReader;
 use integration_tests::reader::Over;
 use integration_tests::recording::{Recording, distance, median_after};
-use integration_tests::{camera, rtp, wait};
+use integration_tests::{camera, programs, rtp, wait};
 use nix::sys::signal::Signal;
 use test_camera::{Camera, CameraOptions, Clock, Fault, Source, Stamp, Synthetic};
 
@@ -37,12 +37,10 @@ fn probed(process: &Process, track: usize) -> Vec<f64> {
 
 /// GStreamer that writes a line per access unit of the video.
 fn gstreamer(url: &str, over: Over) -> Process {
-    let mut command = Command::new("gst-launch-1.0");
-    command.args(["-v", "rtspsrc", &format!("location={url}")]);
-    command.args([&format!("protocols={}", over.as_str()), "latency=200"]);
-    command.args(["!", "application/x-rtp,media=video", "!", "rtph264depay", "!", "h264parse"]);
+    let mut command = programs::gst_play(&["-v"], url, over.as_str(), 200);
+    command.args(["rtph264depay", "name=video", "!", "h264parse"]);
     command.args(["!", "fakesink", "silent=false", "sync=false"]);
-    Process::start("gst-launch-1.0", &mut command)
+    Process::start("GStreamer", &mut command)
 }
 
 fn launched(process: &Process) -> Vec<f64> {
@@ -121,17 +119,13 @@ fn record(url: &str, over: Over, seconds: u32, to: &Recording) -> Process {
 
 /// GStreamer that does the same until it is told to end.
 fn record_by_gstreamer(url: &str, over: Over, to: &Recording) -> Process {
-    let mut command = Command::new("gst-launch-1.0");
-    command.args(["-q", "-e", "rtspsrc", "name=source", &format!("location={url}")]);
-    command.args([&format!("protocols={}", over.as_str()), "latency=500"]);
+    let mut command = programs::gst_play(&["-e"], url, over.as_str(), 500);
     command.args(["ntp-sync=true", "ntp-time-source=ntp"]);
-    command.args(["source.", "!", "application/x-rtp,media=video", "!", "rtph264depay"]);
-    command.args(["!", "h264parse", "!", "queue", "!", "mux."]);
-    command.args(["source.", "!", "application/x-rtp,media=audio", "!", "rtpmp4gdepay"]);
-    command.args(["!", "aacparse", "!", "queue", "!", "mux."]);
+    command.args(["rtph264depay", "name=video", "!", "h264parse", "!", "queue", "!", "mux."]);
+    command.args(["rtpmp4gdepay", "name=audio", "!", "aacparse", "!", "queue", "!", "mux."]);
     command.args(["matroskamux", "name=mux", "!", "filesink"]);
     command.arg(format!("location={}", to.path().display()));
-    Process::start("gst-launch-1.0", &mut command)
+    Process::start("GStreamer", &mut command)
 }
 
 /// How much later the sound is played than the picture that belongs to it, in seconds.

@@ -15,6 +15,7 @@ use crate::faults::{Outcome, Row};
 use crate::frames::{Sums, parse_framemd5};
 use crate::media::{H264_AAC, SECONDS};
 use crate::process::Process;
+use crate::programs;
 use crate::proxy::{Proxy, free_port};
 use crate::reader::{Over, gst_lines};
 use crate::wait;
@@ -68,16 +69,20 @@ fn start((program, decodes): Kind, url: &str, over: Over) -> Process {
             Process::start("ffmpeg", &mut command)
         }
         Program::Gstreamer => {
-            let mut command = Command::new("gst-launch-1.0");
-            command.args(["-q", "rtspsrc", &format!("location={url}")]);
             let protocols = if over == Over::Udp { "udp+tcp" } else { "tcp" };
-            command.args([&format!("protocols={protocols}"), "latency=200", "!"]);
-            command.args(["rtph264depay", "!", "video/x-h264,stream-format=avc,alignment=au", "!"]);
+            let mut command = programs::gst_play(&[], url, protocols, 200);
+            command.args([
+                "rtph264depay",
+                "name=video",
+                "!",
+                "video/x-h264,stream-format=avc,alignment=au",
+                "!",
+            ]);
             if decodes {
                 command.args(["avdec_h264", "!"]);
             }
             command.args(["checksumsink", "hash=md5", "sync=false"]);
-            Process::start("gst-launch-1.0", &mut command)
+            Process::start("GStreamer", &mut command)
         }
     }
 }
@@ -85,7 +90,7 @@ fn start((program, decodes): Kind, url: &str, over: Over) -> Process {
 /// Ends a player; the checksums of all it got.
 fn finish((program, _): Kind, mut process: Process) -> Sums {
     process.signal(Signal::SIGINT);
-    // gst-launch now and then waits for itself for ever as it ends; what it got it has told by then.
+    // GStreamer now and then waits for itself for ever as it ends; what it got it has told by then.
     if process.wait(END).is_none() {
         process.signal(Signal::SIGKILL);
         assert!(process.wait(END).is_some(), "{program:?} does not end: {process:?}");
