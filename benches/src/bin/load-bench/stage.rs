@@ -74,12 +74,17 @@ impl Stage {
         self.recording().is_file()
     }
 
-    /// Camera, proxy and readers. The recording is made where `record` says so, and is the one
-    /// that the bare loop sends from then on.
-    pub(crate) fn proxy(&self, case: &Case, record: bool) -> Result<Seen> {
-        if record && self.has_recording() {
+    /// Lets go of what was recorded of another case.
+    pub(crate) fn forget_recording(&self) -> Result<()> {
+        if self.has_recording() {
             fs::remove_file(self.recording())?;
         }
+        Ok(())
+    }
+
+    /// Camera, proxy and readers. A recording is made where `record` says so; if that succeeds it
+    /// is the one that the bare loop sends from then on.
+    pub(crate) fn proxy(&self, case: &Case, record: bool) -> Result<Seen> {
         self.see(case, record, None)
     }
 
