@@ -44,6 +44,9 @@ pub(super) struct Pump {
     queue: VecDeque<StreamId>,
     scratch: Vec<u8>,
     many: Many,
+    /// A budget was spent: [`run`] goes on in its turn. Were every task's step to go on instead, a
+    /// hundred connections that have something to say would each wait for a hundred budgets.
+    is_owed: bool,
     /// The server has something to say because of a reader that was cut.
     unsettled: bool,
     wake: Rc<Notify>,
@@ -71,6 +74,7 @@ impl Pump {
             queue: VecDeque::new(),
             scratch: Vec::new(),
             many: Many::new(at_once),
+            is_owed: false,
             unsettled: false,
             wake: Rc::new(Notify::new()),
         }
@@ -89,7 +93,9 @@ pub(super) async fn run(shard: Shared) {
         // Others first: backends are read before readers are written.
         tokio::task::yield_now().await;
         let now = clock::now();
-        shard.borrow_mut().settle(now);
+        let mut this = shard.borrow_mut();
+        this.pump.is_owed = false;
+        this.settle(now);
     }
 }
 
@@ -130,9 +136,12 @@ impl Shard {
         };
     }
 
-    /// Writes what is new to all readers, or as much as the budget allows; then the next stream
-    /// gets its turn and each one keeps its place.
+    /// Writes what is new to all readers, or as much as the budget allows; then other tasks get
+    /// their turn, the next stream does after them, and each one keeps its place.
     pub(super) fn pump_for_a_while(&mut self, now: Now) {
+        if self.pump.is_owed {
+            return;
+        }
         let time = if self.serves_one_stream() { BUDGET_ALONE } else { BUDGET };
         let mut budget = Budget::new(time);
         while let Some(id) = self.pump.queue.pop_front() {
@@ -143,6 +152,7 @@ impl Shard {
             match (finished, watch.round) {
                 (false, _) => {
                     self.pump.queue.push_back(id);
+                    self.pump.is_owed = true;
                     self.pump.wake.notify_one();
                     break;
                 }
