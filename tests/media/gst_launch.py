@@ -52,6 +52,8 @@ def message(_bus, what):
         kind = what.type.first_value_nick.upper()
         said = f"{kind}: from element {what.src.get_path_string()}: {error.message}\n{details}"
         print(said, file=sys.stderr, flush=True)
+    if what.type == Gst.MessageType.LATENCY:
+        pipeline.recalculate_latency()
     if what.type in (Gst.MessageType.ERROR, Gst.MessageType.EOS):
         status = int(what.type == Gst.MessageType.ERROR)
         loop.quit()

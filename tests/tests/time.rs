@@ -213,7 +213,8 @@ fn gstreamer_plays_sound_and_picture_as_far_apart_as_from_the_camera() {
 
 #[test]
 fn two_streams_of_one_camera_are_shown_together() {
-    let camera = camera::start(CameraOptions { streams: 2, ..CameraOptions::default() });
+    let camera =
+        camera::start(CameraOptions { streams: 2, audio: false, ..CameraOptions::default() });
     let proxy = Proxy::configured(&format!(
         "[streams.one]\nsource = \"{}\"\n[streams.two]\nsource = \"{}\"\n",
         camera.url(0),

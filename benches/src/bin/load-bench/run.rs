@@ -182,12 +182,12 @@ fn measure(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> 
 /// The proxy and the bare loop in turn.
 fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result<Outcome> {
     let (mut pairs, mut notes) = (Vec::new(), Vec::new());
-    stage.forget_recording()?;
     let [least, most] = options.pairs.map_or([PAIRS, MOST_PAIRS], |pairs| [pairs; 2]);
     for number in 0..most {
-        if number >= least && (!case.is_to_be_bound() || is_firm(&pairs)) {
+        if number >= least && (!case.is_to_be_bound() || is_firm(&pairs, least)) {
             break;
         }
+        stage.forget_recording()?;
         // Each time: how many packets of a batch come together is a matter of how fast the machine
         // was just then.
         let seen = stage.proxy(case, true)?;
@@ -206,12 +206,13 @@ fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result
             }
             anyhow::Ok(Some(measured))
         };
+        let is_proven = pairs.iter().any(|pair: &Pair| pair.single_packets.is_some());
         pairs.push(Pair {
             bare: bare(Calls::Batches, true)?,
             whole_frames: bare(Calls::Frames, case.has_whole_frames())?,
             single_packets: bare(
                 Calls::Packets,
-                options.prove || (number == 0 && case.can_prove()),
+                options.prove || (!is_proven && case.can_prove()),
             )?,
             proxy: seen.measured,
             one_shard: None,
@@ -221,10 +222,12 @@ fn against_the_limit(stage: &Stage, case: &Case, options: &RunOptions) -> Result
     Ok(Outcome::new(case, pairs, notes))
 }
 
-/// Whether more pairs would hardly move the medians.
-fn is_firm(pairs: &[Pair]) -> bool {
+/// Whether more pairs would hardly move the medians. Pairs of which nothing could be recorded say
+/// nothing.
+fn is_firm(pairs: &[Pair], least: usize) -> bool {
+    let count = pairs.iter().filter(|pair| pair.bare.is_some()).count();
     let ratios = [Ratio::of_limit(pairs), Ratio::of_whole_frames(pairs)];
-    ratios.into_iter().flatten().all(|ratio| ratio.uncertainty(pairs.len()) <= FIRM)
+    count >= least && ratios.into_iter().flatten().all(|ratio| ratio.uncertainty(count) <= FIRM)
 }
 
 /// Readers that join, and the bare loop with as many that play already.

@@ -26,7 +26,7 @@ const DESCRIBED: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(8);
 /// How long the readers may take besides the measurement itself.
 const READERS: Duration = Duration::from_secs(90);
-/// Readers after the first measurement of a case join within this.
+/// Readers of the bare loop join within this.
 const QUICKLY: Duration = Duration::from_millis(300);
 /// So many readers of a stream begin with its next key frame.
 const MANY: usize = 500;

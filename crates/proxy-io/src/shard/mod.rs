@@ -2,7 +2,7 @@
 //!
 //! Every task of a shard borrows its state for one step and never across a wait. A step ends with
 //! [`Shard::settle`], which carries what the cores said to each other until nobody says more, and
-//! then writes to readers for as long as the budget allows.
+//! then writes to readers for as long as the budget allows, if it is its turn to (`Turns`).
 
 mod backend;
 mod budget;
@@ -17,6 +17,7 @@ mod segmenting;
 mod sockets;
 mod start_query;
 mod telling;
+mod turns;
 mod watch;
 
 use std::cell::RefCell;
@@ -260,7 +261,7 @@ impl Shard {
         self.watch_timeouts(now);
     }
 
-    /// Carries messages between the cores until none is left, then serves readers.
+    /// Carries messages between the cores until none is left, then serves readers in its turn.
     fn settle(&mut self, now: Now) {
         loop {
             while let Some(output) = self.server.poll_output() {

@@ -15,6 +15,7 @@ use udp_batch::SendOutcome;
 
 use super::conn::{ConnIo, Written};
 use super::many::Many;
+use super::turns::Turns;
 use super::watch::{Seat, Watch};
 use super::{Shard, Shared};
 use crate::clock;
@@ -44,9 +45,7 @@ pub(super) struct Pump {
     queue: VecDeque<StreamId>,
     scratch: Vec<u8>,
     many: Many,
-    /// A budget was spent: [`run`] goes on in its turn. Were every task's step to go on instead, a
-    /// hundred connections that have something to say would each wait for a hundred budgets.
-    is_owed: bool,
+    turns: Turns,
     /// The server has something to say because of a reader that was cut.
     unsettled: bool,
     wake: Rc<Notify>,
@@ -74,7 +73,7 @@ impl Pump {
             queue: VecDeque::new(),
             scratch: Vec::new(),
             many: Many::new(at_once),
-            is_owed: false,
+            turns: Turns::default(),
             unsettled: false,
             wake: Rc::new(Notify::new()),
         }
@@ -94,7 +93,7 @@ pub(super) async fn run(shard: Shared) {
         tokio::task::yield_now().await;
         let now = clock::now();
         let mut this = shard.borrow_mut();
-        this.pump.is_owed = false;
+        this.pump.turns.begin();
         this.settle(now);
     }
 }
@@ -136,12 +135,14 @@ impl Shard {
         };
     }
 
-    /// Writes what is new to all readers, or as much as the budget allows; then other tasks get
-    /// their turn, the next stream does after them, and each one keeps its place.
+    /// Writes what is new to all readers, or as much as the budget allows, unless one was just
+    /// spent; then other tasks get their turn, the next stream does after them, and each one keeps
+    /// its place.
     pub(super) fn pump_for_a_while(&mut self, now: Now) {
-        if self.pump.is_owed {
+        if !self.pump.turns.may_write(now.mono) {
             return;
         }
+        self.pump.turns.begin();
         let time = if self.serves_one_stream() { BUDGET_ALONE } else { BUDGET };
         let mut budget = Budget::new(time);
         while let Some(id) = self.pump.queue.pop_front() {
@@ -152,7 +153,7 @@ impl Shard {
             match (finished, watch.round) {
                 (false, _) => {
                     self.pump.queue.push_back(id);
-                    self.pump.is_owed = true;
+                    self.pump.turns.spend(clock::mono(), time);
                     self.pump.wake.notify_one();
                     break;
                 }
