@@ -178,37 +178,48 @@ fn gstreamer_plays_sound_and_picture_as_far_apart_as_from_the_camera() {
     let camera = camera::start(CameraOptions::default());
     let proxy = Proxy::of_camera(&camera.url(0), &[]);
     let proxied = |mode: &str| format!("{}?start={mode}", proxy.url("cam"));
-    let readers: Vec<_> = [
+    let sources = [
         ("direct", camera.url(0), Over::Tcp),
         ("live", proxied("live"), Over::Tcp),
         ("instant", proxied("instant"), Over::Tcp),
         ("keyframe", proxied("keyframe"), Over::Udp),
-    ]
-    .into_iter()
-    .map(|(name, url, over)| {
+    ];
+    let mut attempts = (0..ATTEMPTS).map(|_| too_far_apart(&skews_in_gstreamer(&sources)));
+    let wrong: Vec<_> = attempts.by_ref().take_while(|wrong| !wrong.is_empty()).collect();
+    assert!(wrong.len() < ATTEMPTS, "{wrong:?}");
+}
+
+/// GStreamer guesses each track's clock by when packets come, which is late by some milliseconds
+/// now and then where the machine is busy: who is too far apart each time is so for another reason.
+const ATTEMPTS: usize = 3;
+
+/// How far apart GStreamer plays sound and picture of each source.
+fn skews_in_gstreamer(sources: &[(&'static str, String, Over)]) -> Vec<(&'static str, f64)> {
+    let start = |(name, url, over): &(&'static str, String, Over)| {
         let recording = Recording::new(&format!("{name}-{}.mkv", over.as_str()));
-        let process = record_by_gstreamer(&url, over, &recording);
+        let process = record_by_gstreamer(url, *over, &recording);
         wait::pass(Duration::from_millis(430));
-        (name, recording, process)
-    })
-    .collect();
+        (*name, recording, process)
+    };
+    let readers: Vec<_> = sources.iter().map(start).collect();
     wait::pass(Duration::from_secs(8));
-    let skews: Vec<_> = readers
-        .into_iter()
-        .map(|(name, recording, mut process)| {
-            process.signal(Signal::SIGINT);
-            assert!(process.wait(END).is_some(), "{name}: GStreamer does not end");
-            let skew = skew(&recording);
-            let skew = skew.unwrap_or_else(|| panic!("{name}: nothing to measure: {process:?}"));
-            println!("{name}: sound {:+.2} ms from the picture", skew * 1000.0);
-            (name, skew)
-        })
-        .collect();
-    // Each track's buffer guesses a clock of its own and is off by some milliseconds, whoever
-    // sends: what counts is how far they are from the truth, in which there is no distance.
-    let most = skews[0].1.abs() + 0.005;
-    let wrong: Vec<_> = skews.iter().filter(|(_, skew)| skew.abs() > most).collect();
-    assert!(wrong.is_empty(), "{wrong:?} of {skews:?}");
+    let finish = |(name, recording, mut process): (&'static str, Recording, Process)| {
+        process.signal(Signal::SIGINT);
+        assert!(process.wait(END).is_some(), "{name}: GStreamer does not end");
+        let skew = skew(&recording);
+        let skew = skew.unwrap_or_else(|| panic!("{name}: nothing to measure: {process:?}"));
+        println!("{name}: sound {:+.2} ms from the picture", skew * 1000.0);
+        (name, skew)
+    };
+    readers.into_iter().map(finish).collect()
+}
+
+/// Each track's buffer guesses a clock of its own and is off by some milliseconds, whoever sends:
+/// what counts is how far they are from the truth, in which there is no distance. The first is the
+/// direct connection.
+fn too_far_apart(skews: &[(&'static str, f64)]) -> Vec<(&'static str, f64)> {
+    let most = skews.first().map_or(0.0, |(_, direct)| direct.abs()) + 0.005;
+    skews.iter().copied().filter(|(_, skew)| skew.abs() > most).collect()
 }
 
 #[test]

@@ -15,6 +15,7 @@ use udp_batch::SendOutcome;
 
 use super::conn::{ConnIo, Written};
 use super::many::Many;
+use super::sockets::ReaderSockets;
 use super::turns::Turns;
 use super::watch::{Seat, Watch};
 use super::{Shard, Shared};
@@ -174,88 +175,28 @@ impl Shard {
         self.watches.len() <= 1
     }
 
+    /// Serves the readers of each socket group, then those with connections; after a budget that was
+    /// spent those come first that did not spend it.
     fn pump_stream(&mut self, now: Now, id: StreamId, budget: &mut Budget) -> bool {
         // By a call for each reader nothing is gained by more of them in a row.
         let is_long = self.serves_one_stream() && self.pump.many.is_at_once();
         let Self { watches, sockets, pump, server, .. } = self;
         let Some(watch) = watches.get_mut(&id) else { return true };
         watch.audience.limit_alike(if is_long { ALIKE_BYTES_ALONE } else { ALIKE_BYTES });
-        for group in 0..sockets.groups() {
-            let by_one = watch.by_one.contains(&group) || !sockets.takes_segments(now.mono, group);
-            watch.audience.limit_segments(group, by_one.then_some(1));
-            while let Some(send) = watch.audience.udp_next(now.mono, group) {
-                if budget.is_spent {
-                    return false;
-                }
-                let offered = send.to.len();
-                let rtcp = send.rtcp;
-                let (bytes, segment) = (send.payload.len(), send.segment);
-                let first = send.to.first().copied();
-                let outcome =
-                    sockets.send(now.mono, group, send.payload, send.segment, rtcp, send.to);
-                match outcome {
-                    SendOutcome::Took(sent) => {
-                        watch.audience.udp_sent(now.mono, group, sent, false)
-                    }
-                    SendOutcome::Refused(errno) => {
-                        watch.audience.udp_sent(now.mono, group, 0, true);
-                        let datagrams = bytes.div_ceil(segment.unwrap_or(bytes).max(1));
-                        watch.tell_refused(now, first, errno, datagrams as u64);
-                    }
-                    // The sockets send singly then, and say what came of that.
-                    SendOutcome::NoSegments => {
-                        watch.audience.udp_sent(now.mono, group, 0, true);
-                    }
-                    SendOutcome::Blocked | SendOutcome::Busy => {
-                        watch.audience.udp_blocked(now.mono, group);
-                        sockets.wait(group, id, rtcp, outcome == SendOutcome::Busy);
-                        break;
-                    }
-                }
-                if segment.is_some_and(|size| !sockets.may_be_segments(group, size)) {
-                    watch.send_by_one(group);
-                }
-                budget.spend(offered);
-            }
-        }
-        let Round::Queued { after: mut place, mut again } = watch.round else { return true };
-        loop {
-            let Watch { audience, seats, lines, .. } = watch;
-            let readers = Readers { seats, lines };
-            let step = match audience.tcp_next(now.mono, place) {
-                TcpNext::Done => return true,
-                // Asked only now: who is done needs no further turn.
-                _ if budget.is_spent => return false,
-                TcpNext::Single(key) => Step::of(key),
-                TcpNext::Alike(send) => Step::write(now, &readers, &send, server, &mut pump.many),
+        let groups = sockets.groups();
+        let first = std::mem::take(&mut watch.first_side);
+        for side in (first..=groups).chain(0..first) {
+            let is_done = if side < groups {
+                pump_group(now, (id, side), watch, sockets, budget)
+            } else {
+                pump_lines(now, watch, pump, server, budget)
             };
-            let may_have_more = !step.took.is_empty() && audience.tcp_sent(now.mono, &step.took);
-            for (index, key) in step.to.iter().enumerate() {
-                let took_all = step.took.get(index).is_some_and(|took| *took);
-                if took_all && !may_have_more {
-                    continue;
-                }
-                if took_all && budget.is_spent {
-                    // What they get besides is much for so many: in another round.
-                    again = true;
-                    continue;
-                }
-                let Some(io) = readers.line(*key) else { continue };
-                let short = step.short.iter().find(|(short, _)| short == key);
-                if let Some((_, taken)) = short {
-                    audience.consume(now.mono, *key, &mut io.egress.borrow_mut(), *taken);
-                }
-                let turn = write_reader(now, audience, *key, io, &mut pump.scratch);
-                budget.spend(1);
-                again |= turn.has_more;
-                if turn.took || short.is_some() {
-                    readers.report_progress(now, *key, io, server);
-                }
+            if !is_done {
+                watch.first_side = (side + 1) % (groups + 1);
+                return false;
             }
-            place = Some(step.place);
-            watch.round = Round::Queued { after: place, again };
-            budget.spend(step.to.len());
         }
+        true
     }
 
     /// A connection's socket can take bytes again: serves every stream it reads.
@@ -274,6 +215,100 @@ impl Shard {
             }
             self.watch_events(now, id);
         }
+    }
+}
+
+/// Sends to the readers of a socket group until they have what there is; `false` where the budget
+/// ends before.
+fn pump_group(
+    now: Now,
+    (id, group): (StreamId, usize),
+    watch: &mut Watch,
+    sockets: &mut ReaderSockets,
+    budget: &mut Budget,
+) -> bool {
+    let by_one = watch.by_one.contains(&group) || !sockets.takes_segments(now.mono, group);
+    watch.audience.limit_segments(group, by_one.then_some(1));
+    while let Some(send) = watch.audience.udp_next(now.mono, group) {
+        if budget.is_spent {
+            return false;
+        }
+        let offered = send.to.len();
+        let rtcp = send.rtcp;
+        let (bytes, segment) = (send.payload.len(), send.segment);
+        let first = send.to.first().copied();
+        let outcome = sockets.send(now.mono, group, send.payload, send.segment, rtcp, send.to);
+        match outcome {
+            SendOutcome::Took(sent) => watch.audience.udp_sent(now.mono, group, sent, false),
+            SendOutcome::Refused(errno) => {
+                watch.audience.udp_sent(now.mono, group, 0, true);
+                let datagrams = bytes.div_ceil(segment.unwrap_or(bytes).max(1));
+                watch.tell_refused(now, first, errno, datagrams as u64);
+            }
+            // The sockets send singly then, and say what came of that.
+            SendOutcome::NoSegments => {
+                watch.audience.udp_sent(now.mono, group, 0, true);
+            }
+            SendOutcome::Blocked | SendOutcome::Busy => {
+                watch.audience.udp_blocked(now.mono, group);
+                sockets.wait(group, id, rtcp, outcome == SendOutcome::Busy);
+                break;
+            }
+        }
+        if segment.is_some_and(|size| !sockets.may_be_segments(group, size)) {
+            watch.send_by_one(group);
+        }
+        budget.spend(offered);
+    }
+    true
+}
+
+/// Writes to the readers with connections until they have what there is; `false` where the budget
+/// ends before.
+fn pump_lines(
+    now: Now,
+    watch: &mut Watch,
+    pump: &mut Pump,
+    server: &mut rtsp_server::Server,
+    budget: &mut Budget,
+) -> bool {
+    let Round::Queued { after: mut place, mut again } = watch.round else { return true };
+    loop {
+        let Watch { audience, seats, lines, .. } = watch;
+        let readers = Readers { seats, lines };
+        let step = match audience.tcp_next(now.mono, place) {
+            TcpNext::Done => return true,
+            // Asked only now: who is done needs no further turn.
+            _ if budget.is_spent => return false,
+            TcpNext::Single(key) => Step::of(key),
+            TcpNext::Alike(send) => Step::write(now, &readers, &send, server, &mut pump.many),
+        };
+        let may_have_more = !step.took.is_empty() && audience.tcp_sent(now.mono, &step.took);
+        for (index, key) in step.to.iter().enumerate() {
+            let took_all = step.took.get(index).is_some_and(|took| *took);
+            if took_all && !may_have_more {
+                continue;
+            }
+            if took_all && budget.is_spent {
+                // What they get besides is much for so many: in another round.
+                again = true;
+                continue;
+            }
+            let Some(io) = readers.line(*key) else { continue };
+            let short = step.short.iter().find(|(short, _)| short == key);
+            if let Some((_, taken)) = short {
+                audience.consume(now.mono, *key, &mut io.egress.borrow_mut(), *taken);
+            }
+            let turn = write_reader(now, audience, *key, io, &mut pump.scratch);
+            budget.spend(1);
+            again |= turn.has_more;
+            if turn.took || short.is_some() {
+                readers.report_progress(now, *key, io, server);
+            }
+        }
+        place = Some(step.place);
+        watch.round = Round::Queued { after: place, again };
+        budget.spend(step.to.len());
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) struct Turns {
     spent: Option<(Instant, Duration)>,
 }
 
-/// After so many budgets whoever makes a step goes on with the rest: at least every third
-/// microsecond is for readers, however much others have to do.
+/// After so many budgets whoever makes a step goes on with the rest: where steps are short, a third
+/// of the time is for readers however many of them others have to make.
 const OVERDUE: u32 = 2;
 
 impl Turns {

@@ -39,6 +39,9 @@ pub(super) struct Watch {
     /// Sessions that have set up a track.
     sessions: usize,
     pub(super) round: Round,
+    /// Whose readers come first in the next turn: those of a socket group, or, after the last one,
+    /// those with connections.
+    pub(super) first_side: usize,
     /// Of what readers over UDP lose, by its cause.
     dropped: SmallVec<[(DropCause, Telling); 3]>,
     /// Of datagrams that the kernel refused.
@@ -229,6 +232,7 @@ impl Shard {
             round: Round::Done,
             dropped: SmallVec::new(),
             refusals: Telling::default(),
+            first_side: 0,
             by_one: SmallVec::new(),
             not_sent: NotSent::default(),
             looked_at: Vec::new(),
